@@ -1,0 +1,60 @@
+"""Reads the CHAPEK_* environment. Only ``config.settings`` calls this; rooms get their settings from Django."""
+
+import os
+import secrets
+from pathlib import Path
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from django.core.exceptions import ImproperlyConfigured
+
+
+def text(name: str, default: str = "") -> str:
+    return os.environ.get(f"CHAPEK_{name}", default)
+
+
+def flag(name: str, *, default: bool = False) -> bool:
+    value = text(name)
+    return default if value == "" else value.lower() in {"1", "true", "yes", "on"}
+
+
+def number(name: str, default: int) -> int:
+    value = text(name)
+    try:
+        return int(value) if value else default
+    except ValueError:
+        raise ImproperlyConfigured(f"CHAPEK_{name} must be a whole number, not {value!r}") from None
+
+
+def items(name: str, default: str = "") -> list[str]:
+    return [item.strip() for item in text(name, default).split(",") if item.strip()]
+
+
+def secret_file(path: Path, make: "str | None" = None) -> str:
+    """The content of a secret file, made (mode 0600) at first start when it does not exist."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        content = make if make is not None else secrets.token_urlsafe(48)
+        try:
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:  # another process was first; its content counts
+            return path.read_text().strip()
+        with os.fdopen(handle, "w") as file:
+            file.write(content)
+    return path.read_text().strip()
+
+
+def database(url: str) -> dict[str, object]:
+    """``postgresql://user:password@host:port/name?host=/socket/dir&sslmode=verify-full`` as Django's setting."""
+    parts = urlsplit(url)
+    if parts.scheme not in {"postgresql", "postgres"}:
+        raise ImproperlyConfigured("CHAPEK_DATABASE_URL must be postgresql://...; the invariants live in PostgreSQL")
+    query = dict(parse_qsl(parts.query))
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": unquote(parts.path.lstrip("/")),
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": query.pop("host", parts.hostname or ""),
+        "PORT": str(parts.port or query.pop("port", "")),
+        "OPTIONS": query,
+    }

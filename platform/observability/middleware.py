@@ -1,0 +1,42 @@
+"""One id per request, in every log line, error and audit event that it causes."""
+
+import re
+import uuid
+from collections.abc import Callable
+
+import structlog
+from django.http import HttpRequest, HttpResponse
+from django.utils.decorators import sync_and_async_middleware
+from asgiref.sync import iscoroutinefunction
+
+_ACCEPTABLE = re.compile(r"^[A-Za-z0-9_-]{8,64}$")
+
+
+def _begin(request: HttpRequest) -> str:
+    given = request.headers.get("X-Request-Id", "")
+    request_id = given if _ACCEPTABLE.match(given) else uuid.uuid4().hex
+    request.META["chapek.request_id"] = request_id
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(request_id=request_id)
+    return request_id
+
+
+@sync_and_async_middleware
+def RequestIdMiddleware(get_response: Callable[[HttpRequest], HttpResponse]):  # type: ignore[no-untyped-def]  # noqa: ANN201, N802 - two shapes, named as Django names middleware
+    if iscoroutinefunction(get_response):
+
+        async def asynchronous(request: HttpRequest) -> HttpResponse:
+            request_id = _begin(request)
+            response: HttpResponse = await get_response(request)
+            response["X-Request-Id"] = request_id
+            return response
+
+        return asynchronous
+
+    def synchronous(request: HttpRequest) -> HttpResponse:
+        request_id = _begin(request)
+        response = get_response(request)
+        response["X-Request-Id"] = request_id
+        return response
+
+    return synchronous
