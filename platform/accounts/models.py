@@ -2,8 +2,6 @@
 
 from typing import ClassVar
 
-from common.ids import new_ref
-from common.tenancy import TenantOwnedModel
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.db import models
 from django.db.models.functions import Now
@@ -11,6 +9,8 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.roles import Role
 from accounts.states import TenantState
+from common.ids import new_ref
+from common.tenancy import TenantOwnedModel
 
 
 def user_ref() -> str:

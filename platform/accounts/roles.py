@@ -28,7 +28,9 @@ _ALL = frozenset(Permission.values)
 GRANTS: dict[str, frozenset[str]] = {
     Role.OWNER: _ALL,
     Role.ADMIN: _ALL,
-    Role.ENGINEER: frozenset({Permission.VIEW, Permission.RESERVE, Permission.MANAGE_KEYS, Permission.VIEW_BILLING, Permission.VIEW_AUDIT}),
+    Role.ENGINEER: frozenset(
+        {Permission.VIEW, Permission.RESERVE, Permission.MANAGE_KEYS, Permission.VIEW_BILLING, Permission.VIEW_AUDIT}
+    ),
     Role.BILLING: frozenset({Permission.VIEW, Permission.VIEW_BILLING, Permission.PAY}),
     Role.AUDITOR: frozenset({Permission.VIEW, Permission.VIEW_BILLING, Permission.VIEW_AUDIT}),
     Role.OVERSEER: frozenset({Permission.VIEW, Permission.VIEW_AUDIT}),

@@ -96,7 +96,7 @@ def _dispatch_one() -> bool:
             with transaction.atomic():
                 for handler in _handlers[event.kind]:
                     handler(event)
-        except Exception as error:  # noqa: BLE001 - a handler's fault must not stop the others; it is kept and retried
+        except Exception as error:
             stored.attempts += 1
             pause_s = min(FIRST_PAUSE_S * 2 ** (stored.attempts - 1), LONGEST_PAUSE_S)
             stored.next_attempt_at = timezone.now() + timedelta(seconds=pause_s)

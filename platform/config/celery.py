@@ -8,7 +8,9 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 app = Celery("chapek")
 app.config_from_object("django.conf:settings", namespace="CELERY")
-app.autodiscover_tasks(["common", "accounts", "inventory", "provisioning", "billing", "reservations", "compliance.audit"])
+app.autodiscover_tasks(
+    ["common", "accounts", "inventory", "provisioning", "billing", "reservations", "compliance.audit"]
+)
 app.conf.beat_schedule_filename = ".chapek/beat/schedule"
 
 from config.schedule import SCHEDULE  # noqa: E402 - needs the app above

@@ -1,12 +1,12 @@
 """What the operator owns: sites, pools, fabrics, racks, types of hardware, nodes and their BMCs, images."""
 
-from common import vault
-from common.ids import new_ref
 from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from common import vault
+from common.ids import new_ref
 from inventory.states import NodeState
 
 CODE = RegexValidator(r"^[a-z][a-z0-9-]{1,39}$", _("lower-case letters, digits and hyphens"))

@@ -3,9 +3,10 @@
 The only way into ``available`` is out of ``cleaning`` with a complete erase and health record (I2).
 """
 
-from common.state_machine import Machine
 from django.db.models import TextChoices
 from django.utils.translation import gettext_lazy as _
+
+from common.state_machine import Machine
 
 
 class NodeState(TextChoices):
