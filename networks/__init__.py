@@ -1,0 +1,1 @@
+"""Tenant networks: desired state, switch drivers, reconciler. Keeps its place in the layers; until it drives switches, a node has an operator-entered tenant address, port and gateway (``inventory.Node``)."""

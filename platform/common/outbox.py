@@ -23,7 +23,13 @@ FIRST_PAUSE_S = 2
 LONGEST_PAUSE_S = 300
 
 _handlers: dict[str, list["Handler"]] = defaultdict(list)
-_wake: Callable[[], None] = lambda: None
+
+
+def _nobody() -> None:
+    """Until a wake is registered, beat alone rouses the dispatcher."""
+
+
+_wake: Callable[[], None] = _nobody
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from django.db import models
 from common.actors import Actor, ActorKind
 from common.errors import Fault, PlatformFault
 
-_M = TypeVar("_M", bound=models.Model, covariant=True)
+_ModelT_co = TypeVar("_ModelT_co", bound=models.Model, covariant=True)
 
 
 class TenantScopeMissing(PlatformFault):
@@ -19,7 +19,7 @@ class TenantScopeMissing(PlatformFault):
     retryable = False
 
 
-class TenantQuerySet(models.QuerySet[_M]):
+class TenantQuerySet(models.QuerySet[_ModelT_co]):
     """Rows of tenants; portal and API reach them only through ``visible_to``."""
 
     def visible_to(self, actor: Actor | None) -> Self:
@@ -32,11 +32,11 @@ class TenantQuerySet(models.QuerySet[_M]):
         return self.filter(tenant_id=actor.tenant_id)
 
 
-class TenantManager(models.Manager[_M]):
-    def get_queryset(self) -> TenantQuerySet[_M]:
+class TenantManager(models.Manager[_ModelT_co]):
+    def get_queryset(self) -> TenantQuerySet[_ModelT_co]:
         return TenantQuerySet(self.model, using=self._db)
 
-    def visible_to(self, actor: Actor | None) -> TenantQuerySet[_M]:
+    def visible_to(self, actor: Actor | None) -> TenantQuerySet[_ModelT_co]:
         return self.get_queryset().visible_to(actor)
 
 

@@ -1,5 +1,27 @@
 """Which room listens to which event, and who fills which port: all of it on this screen."""
 
+from common import outbox
+
 
 def connect() -> None:
     """Called once when Django is ready."""
+    from common.tasks import dispatch_outbox
+    from reservations import handlers as reservations
+
+    outbox.register_wake(lambda: _wake(dispatch_outbox))
+
+    outbox.subscribe(kind="node.deployed", handler=reservations.on_node_deployed)
+    outbox.subscribe(kind="node.deployment_failed", handler=reservations.on_node_deployment_failed)
+    outbox.subscribe(kind="node.cleaned", handler=reservations.on_node_cleaned)
+    outbox.subscribe(kind="money.exhausted", handler=reservations.on_money_exhausted)
+
+
+def _wake(task) -> None:  # type: ignore[no-untyped-def]  # celery ships no types
+    """A broker that does not answer costs seconds, not the request: beat rings every two."""
+    import structlog
+    from kombu.exceptions import OperationalError
+
+    try:
+        task.apply_async(ignore_result=True, retry=False)
+    except (OperationalError, OSError) as error:
+        structlog.get_logger(__name__).warning("broker unreachable; beat will wake the dispatcher", error=str(error))

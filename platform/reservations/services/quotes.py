@@ -1,0 +1,124 @@
+"""A quote: what it would cost, where it would run and why, promised for some minutes."""
+
+from datetime import timedelta
+
+import placement.choose
+from accounts import permissions
+from accounts.models import Project, Tenant
+from accounts.roles import Permission
+from accounts.states import TenantState
+from billing import selectors as price_book
+from billing import services as billing
+from common.actors import Actor
+from common.clock import database_now
+from common.periods import Period
+from common.state_machine import born, fire
+from django.conf import settings
+from django.db import transaction
+from inventory.models import NodeType, Site
+
+from reservations import selectors
+from reservations.errors import LimitReached, NoCapacity, TenantSuspended, UnknownChoice
+from reservations.models import Quote
+from reservations.requests import QuoteRequest
+from reservations.states import QUOTE, QuoteEvent, QuoteState
+
+
+def quote(*, actor: Actor, request: QuoteRequest) -> Quote:
+    """Price and place a request; the price is frozen until the quote expires.
+
+    Raises InvalidRequest, UnknownChoice, LimitReached, TenantSuspended, or NoCapacity with what ruled out each
+    candidate in its context.
+    """
+    permissions.require(actor, Permission.RESERVE)
+    with transaction.atomic():
+        now = database_now()
+        request.check(now=now)
+        tenant = Tenant.objects.get(pk=actor.tenant_id)
+        check_tenant(tenant=tenant, node_count=request.node_count)
+        project = _project(actor=actor, ref=request.project_ref)
+        _check_names(request)
+        starts_at = request.starts_at or now
+        decision = placement.choose.choose(
+            workload=request.workload(),
+            candidates=selectors.candidates(
+                period=Period(start_at=starts_at, end_at=request.ends_at),
+                starts_now=request.starts_at is None or request.starts_at <= now,
+                at=now,
+            ),
+        )
+        if decision.chosen is None:
+            raise NoCapacity("nothing can serve this request", ruled_out=decision.as_record()["ruled_out"])
+        site = Site.objects.get(code=decision.chosen.site)
+        node_type = NodeType.objects.select_related("gpu_model").get(code=decision.chosen.node_type)
+        price = price_book.price_at(site_id=site.pk, node_type_id=node_type.pk, at=now)
+        estimate = billing.estimate(
+            tenant=tenant,
+            price=price,
+            gpu_count=node_type.gpu_count,
+            node_count=request.node_count,
+            start_at=starts_at,
+            end_at=request.ends_at,
+        )
+        made = Quote.objects.create(
+            tenant=tenant,
+            project=project,
+            request=request.as_record(),
+            site=site,
+            node_type=node_type,
+            node_count=request.node_count,
+            starts_at=request.starts_at,
+            ends_at=request.ends_at,
+            max_spend=request.max_spend,
+            price_snapshot=billing.freeze_price(tenant=tenant, price=price),
+            estimate=estimate.as_record(),
+            decision=decision.as_record(),
+            expires_at=now + timedelta(seconds=settings.CHAPEK_QUOTE_TTL_S),
+        )
+        born(machine=QUOTE, subject=made, actor=actor, details={"site": site.code, "node_type": node_type.code})
+        return made
+
+
+def check_tenant(*, tenant: Tenant, node_count: int) -> None:
+    """Raises TenantSuspended or LimitReached; the tenant's limit is told apart from stock."""
+    if tenant.state != TenantState.ACTIVE:
+        raise TenantSuspended("this organisation cannot reserve at present", reason=tenant.suspension_reason)
+    held = selectors.live_node_count(tenant_id=tenant.pk)
+    if held + node_count > tenant.max_nodes:
+        raise LimitReached(
+            f"your limit is {tenant.max_nodes} nodes; you hold {held} and asked for {node_count} more",
+            limit=tenant.max_nodes,
+            held=held,
+            requested=node_count,
+        )
+
+
+def expire_quotes(*, actor: Actor, limit: int = 200) -> int:
+    """Close open quotes whose time is over. Returns how many."""
+    now = database_now()
+    due = Quote.objects.filter(state=QuoteState.OPEN, expires_at__lte=now).order_by("expires_at")[:limit]
+    done = 0
+    for stale in due:
+        with transaction.atomic():
+            row = Quote.objects.select_for_update(of=("self",), no_key=True, skip_locked=True).filter(
+                pk=stale.pk, state=QuoteState.OPEN
+            )
+            for found in row:
+                fire(machine=QUOTE, subject=found, event=QuoteEvent.EXPIRE, actor=actor)
+                done += 1
+    return done
+
+
+def _project(*, actor: Actor, ref: str | None) -> Project:
+    projects = Project.objects.visible_to(actor)
+    found = projects.filter(ref=ref).first() if ref else projects.filter(is_default=True).first()
+    if found is None:
+        raise UnknownChoice("there is no project of that id", field="project")
+    return found
+
+
+def _check_names(request: QuoteRequest) -> None:
+    if request.site is not None and not Site.objects.filter(code=request.site, is_open=True).exists():
+        raise UnknownChoice(f"there is no site named {request.site}", field="site")
+    if request.node_type is not None and not NodeType.objects.filter(code=request.node_type, is_offered=True).exists():
+        raise UnknownChoice(f"there is no node type named {request.node_type}", field="node_type")
