@@ -11,15 +11,14 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from lab.chassis import Chassis
-from lab.ipmi import application, crypto, sensors, wire  # the command modules fill the table
+from lab.ipmi import application, boot, crypto, power, sensors, wire
 from lab.ipmi.boot import BootOptions
 from lab.ipmi.handshake import Account, Handshake
 from lab.ipmi.power import PowerStatistics
 from lab.ipmi.registry import Bmc, Code, dispatch
 from lab.ipmi.sessions import Limits, Peer, Session, SessionTable, Stage
 
-__all__ = ["IpmiServer", "application", "sensors", "serve_ipmi"]
-
+COMMAND_MODULES = (application, boot, power, sensors)  # importing them filled the command table
 _log = logging.getLogger(__name__)
 _MAX_TASKS = 64
 _REPEAT_S = 5.0  # a request with the same bytes within this time is a retry
