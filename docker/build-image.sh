@@ -36,12 +36,20 @@ else
         buildah "${store[@]}" rm "$container" >/dev/null
         rm -rf "$work/root"
     fi
-    # The base has Debian's Python; its wheels are fetched here, with this machine's own package index settings.
+    # Wheels are fetched by the base's own Python, with this machine's package index settings lent for the moment.
     say "fetching wheels"
-    .venv/bin/pip download -q --require-hashes --only-binary=:all: --python-version 3.11 --implementation cp \
-        --platform manylinux_2_34_x86_64 --platform manylinux_2_28_x86_64 --platform manylinux_2_27_x86_64 \
-        --platform manylinux_2_24_x86_64 --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 \
-        --platform manylinux1_x86_64 --no-deps -d "$work/wheels" -r requirements-run.lock
+    mkdir -p "$work/wheels"
+    lent=(--volume "$work/wheels:/wheels")
+    while read -r file; do
+        [ -f "$file" ] && lent+=(--volume "$file:$file:ro")
+    done < <(printf '%s\n' /etc/pip.conf "$HOME/.config/pip/pip.conf" "${PIP_CERT:-}" "${SSL_CERT_FILE:-}" | sort -u)
+    container=$(buildah "${store[@]}" from --pull-never "$base")
+    buildah "${store[@]}" copy -q "$container" requirements-run.lock /requirements-run.lock >/dev/null
+    buildah "${store[@]}" run "${lent[@]}" "$container" -- env HOME="$HOME" ${PIP_CERT:+PIP_CERT="$PIP_CERT"} \
+        ${SSL_CERT_FILE:+SSL_CERT_FILE="$SSL_CERT_FILE"} sh -c 'python3 -m venv /venv && /venv/bin/pip download -q \
+        --require-hashes --only-binary=:all: --no-deps -d /wheels -r /requirements-run.lock' \
+        || { buildah "${store[@]}" rm "$container" >/dev/null; say "a wheel could not be fetched"; exit 1; }
+    buildah "${store[@]}" rm "$container" >/dev/null
     options=(--volume "$work/wheels:/wheels:ro" --build-arg PIP_OPTIONS="--no-index --find-links /wheels")
 fi
 
