@@ -3,3 +3,7 @@
 
 class EmbeddedError(RuntimeError):
     """What keeps the embedded stack from running here; the message is one line that says what to do."""
+
+
+class StoppedError(EmbeddedError):
+    """Somebody asked to stop while things were still starting."""

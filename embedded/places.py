@@ -37,6 +37,16 @@ def private_folder(path: Path, *, owner_uid: int | None = None, mode: int = 0o70
     return path
 
 
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read, in one step."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh.unlink(missing_ok=True)
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    fresh.replace(path)
+
+
 def short_name(path: Path) -> str:
     """A name of twelve characters for a folder elsewhere that belongs to `path`."""
     return hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]

@@ -130,6 +130,10 @@ class Postgres:
                 time.sleep(0.2)  # backends of a killed server let go of its memory within moments
         return self
 
+    def exit_code(self) -> int | None:
+        """The code with which the server ended by itself; None while it runs or was never started."""
+        return None if self.process is None else self.process.poll()
+
     def stop(self) -> None:
         """Stop it in order: fast shutdown, then immediate, then kill, each with a bound."""
         process, self.process = self.process, None

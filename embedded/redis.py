@@ -5,7 +5,6 @@ users of the machine, the lab's nodes among them, get no further than "NOAUTH". 
 in the process list.
 """
 
-import os
 import secrets
 import shutil
 import signal
@@ -16,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from embedded.errors import EmbeddedError
-from embedded.places import free_port, require_room
+from embedded.places import free_port, require_room, write_private
 from embedded.processes import Identity, stop_child, tail
 
 READY_TIMEOUT_S = 20
@@ -78,6 +77,10 @@ class Redis:
                 self.port = None
         raise EmbeddedError(f"Redis did not start: {tail(self.log_path)} (log: {self.log_path})")
 
+    def exit_code(self) -> int | None:
+        """The code with which the server ended by itself; None while it runs or was never started."""
+        return None if self.process is None else self.process.poll()
+
     def stop(self) -> None:
         """Stop it in order, with a bound; then kill."""
         process, self.process = self.process, None
@@ -91,22 +94,18 @@ class Redis:
     def _kept_password(self) -> str:
         path = self.home / "password"
         if not path.exists():
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w") as file:
-                file.write(secrets.token_urlsafe(32))
+            write_private(path, secrets.token_urlsafe(32))
         return path.read_text()
 
     def _launch(self) -> bool:
         config = self.home / "redis.conf"
-        config.unlink(missing_ok=True)
-        descriptor = os.open(config, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(
-                f"bind {HOST}\nport {self.port}\nprotected-mode yes\nrequirepass {self._password}\n"
-                f'daemonize no\nloglevel notice\nlogfile ""\nsave ""\ndatabases 64\n'
-                f"appendonly {'yes' if self.durable else 'no'}\nappendfsync everysec\n"
-                "maxmemory-policy noeviction\n"  # a broker that forgets messages silently would be a lie
-            )
+        write_private(
+            config,
+            f"bind {HOST}\nport {self.port}\nprotected-mode yes\nrequirepass {self._password}\n"
+            'daemonize no\nloglevel notice\nlogfile ""\nsave ""\ndatabases 64\n'
+            f"appendonly {'yes' if self.durable else 'no'}\nappendfsync everysec\n"
+            "maxmemory-policy noeviction\n",  # a broker that forgets messages silently would be a lie
+        )
         with self.log_path.open("ab") as log:
             process = subprocess.Popen(
                 [str(executable()), str(config)],
