@@ -1,0 +1,85 @@
+"""What every template of the portal and of the log-in pages knows."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from accounts.models import LegalDocument, Tenant
+from accounts.roles import GRANTS, Permission
+from django.conf import settings
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.functional import Promise, SimpleLazyObject
+from django.utils.translation import gettext_lazy as _
+
+THEME_COOKIE = "chapek_theme"
+THEMES = ("light", "dark")
+SHEETS = tuple(f"portal/{name}.css" for name in ("tokens", "base", "layout", "components", "tables", "forms", "pages"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One line of the navigation, shown to those who hold ``permission``."""
+
+    name: str
+    label: str | Promise
+    icon: str
+    permission: str
+    group: str | Promise = ""
+
+
+ENTRIES = (
+    Entry(name="home", label=_("Home"), icon="home", permission=Permission.VIEW),
+    Entry(name="reserve", label=_("Reserve"), icon="plus", permission=Permission.RESERVE),
+    Entry(name="reservations", label=_("Reservations"), icon="server", permission=Permission.VIEW),
+    Entry(name="keys", label=_("Keys"), icon="key", permission=Permission.VIEW, group=_("Organisation")),
+    Entry(name="billing", label=_("Billing"), icon="card", permission=Permission.VIEW_BILLING),
+    Entry(name="team", label=_("Team"), icon="team", permission=Permission.VIEW),
+    Entry(name="account", label=_("Account"), icon="user", permission=Permission.VIEW),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Link:
+    url: str
+    label: str | Promise
+    icon: str
+    group: str | Promise
+    current: bool
+
+
+def _navigation(request: HttpRequest) -> list[Link]:
+    actor = getattr(request, "actor", None)
+    if actor is None or actor.tenant_id is None:
+        return []
+    allowed = GRANTS.get(actor.role, frozenset())
+    links = []
+    for entry in ENTRIES:
+        if entry.permission not in allowed:
+            continue
+        url = reverse(f"portal:{entry.name}")
+        current = request.path == url or request.path.startswith(url)
+        links.append(Link(url=url, label=entry.label, icon=entry.icon, group=entry.group, current=current))
+    return links
+
+
+def _tenant(request: HttpRequest) -> Tenant | None:
+    actor = getattr(request, "actor", None)
+    if actor is None or actor.tenant_id is None:
+        return None
+    return Tenant.objects.filter(pk=actor.tenant_id).first()
+
+
+def chapek(request: HttpRequest) -> dict[str, Any]:
+    """The context processor named in the settings. Asks the database only for what a template shows."""
+    theme = request.COOKIES.get(THEME_COOKIE, "")
+    theme = theme if theme in THEMES else ""
+    return {
+        "theme": theme,
+        "theme_next": {"": "light", "light": "dark", "dark": "auto"}[theme],
+        "sheets": SHEETS,
+        "version": settings.CHAPEK_VERSION,
+        "legal_kinds": LegalDocument.Kind.choices,
+        "mail_page": settings.CHAPEK_EMBEDDED,
+        "navigation": SimpleLazyObject(lambda: _navigation(request)),
+        "tenant": SimpleLazyObject(lambda: _tenant(request)),
+    }

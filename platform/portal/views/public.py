@@ -1,0 +1,83 @@
+"""Pages that need no log-in: the front door, live stock, legal texts, the colour switch."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from accounts.models import LegalDocument
+from common.clock import database_now
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.http import require_POST, require_safe
+from inventory.models import NodeType
+from reservations import selectors
+from reservations.selectors import StockLine
+
+from portal.context import THEME_COOKIE, THEMES
+
+_YEAR = timedelta(days=365)
+
+
+@dataclass(frozen=True)
+class StockRow:
+    """A line of stock with what a whole node costs, net EUR an hour."""
+
+    line: StockLine
+    node_hour: Decimal | None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.line, name)
+
+
+def stock_context() -> dict[str, Any]:
+    """Every site and type, free ones first in each site; two queries."""
+    at = database_now()
+    lines = [
+        StockRow(line, line.eur_per_gpu_hour * line.gpu_count if line.eur_per_gpu_hour is not None else None)
+        for line in selectors.stock(at=at)
+    ]
+    return {"lines": lines, "at": at}
+
+
+@require_safe
+def front(request: HttpRequest) -> HttpResponse:
+    kinds = NodeType.objects.filter(is_offered=True).select_related("gpu_model").order_by("name")
+    return render(request, "portal/public/front.html", {**stock_context(), "node_types": kinds})
+
+
+@require_safe
+def stock(request: HttpRequest) -> HttpResponse:
+    """The stock table alone, as htmx fetches it every ten seconds."""
+    return render(request, "portal/parts/stock.html", stock_context())
+
+
+@require_safe
+def legal(request: HttpRequest, kind: str) -> HttpResponse:
+    """The version of a legal text that is in force today."""
+    if kind not in LegalDocument.Kind.values:
+        raise Http404
+    today = datetime.now(tz=UTC).date()
+    document = (
+        LegalDocument.objects.filter(kind=kind, in_force_from__lte=today).order_by("-in_force_from", "-pk").first()
+    )
+    context = {"document": document, "kind_label": LegalDocument.Kind(kind).label}
+    return render(request, "portal/public/legal.html", context)
+
+
+@require_POST
+def theme(request: HttpRequest) -> HttpResponse:
+    """Keep the choice of colours in a cookie, so that it holds without scripts and before log-in."""
+    target = request.POST.get("next", "/")
+    if not url_has_allowed_host_and_scheme(
+        target, allowed_hosts={request.get_host()}, require_https=request.is_secure()
+    ):
+        target = "/"
+    response = HttpResponseRedirect(target)
+    chosen = request.POST.get("theme", "")
+    if chosen in THEMES:
+        response.set_cookie(THEME_COOKIE, chosen, max_age=_YEAR, samesite="Lax", secure=request.is_secure())
+    else:
+        response.delete_cookie(THEME_COOKIE)
+    return response
