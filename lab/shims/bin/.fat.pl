@@ -1,6 +1,7 @@
 # A FAT16 volume with files in its root directory: enough for a NoCloud seed, readable by any FAT driver.
 use strict;
 use warnings;
+no warnings 'once';
 
 our ($SECTOR, $PER_CLUSTER, $RESERVED, $ROOT_ENTRIES) = (512, 4, 1, 512);
 

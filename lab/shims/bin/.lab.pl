@@ -1,6 +1,7 @@
 # What the Perl shims share: the facts of the node they run on. perl-base only; no module beyond it.
 use strict;
 use warnings;
+no warnings 'once';
 
 our $NODE = $ENV{LAB_NODE} // die "not on a node\n";
 our $DISKS = "$NODE/disks";
