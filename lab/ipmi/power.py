@@ -75,18 +75,29 @@ async def chassis_control(call: Call) -> bytes:
     if action == "reset" and not bmc.chassis.power_on:
         raise CompletionError(Code.WRONG_STATE)
     bmc.boot.keep()
-    work = asyncio.ensure_future(bmc.chassis.power(action))
-    work.add_done_callback(lambda done: None if done.cancelled() else done.exception())
+    work = asyncio.get_running_loop().create_task(_carry_out(bmc.chassis, action))
+    bmc.background.add(work)
+    work.add_done_callback(bmc.background.discard)
     try:
-        await asyncio.wait_for(asyncio.shield(work), _ACCEPT_S)
+        refusal = await asyncio.wait_for(asyncio.shield(work), _ACCEPT_S)
     except TimeoutError:
         bmc.chassis.log("ipmi", "chassis control still under way", action=action)
-    except ChassisError as error:
-        codes = {"not_powered": Code.WRONG_STATE, "bad_action": Code.INVALID_FIELD}
-        raise CompletionError(codes.get(error.code, Code.UNSPECIFIED)) from error
+        refusal = None
+    if refusal is not None:
+        raise CompletionError(refusal)
     if action in _RESTARTS:
         bmc.restart_cause = _CAUSE_CHASSIS_CONTROL
     return b""
+
+
+async def _carry_out(chassis: Chassis, action: str) -> Code | None:
+    """Do it, and give the completion code of a refusal, which is logged here since the answer may be gone already."""
+    try:
+        await chassis.power(action)
+    except ChassisError as error:
+        chassis.log("ipmi", "chassis control refused", action=action, reason=error.code)
+        return {"not_powered": Code.WRONG_STATE, "bad_action": Code.INVALID_FIELD}.get(error.code, Code.UNSPECIFIED)
+    return None
 
 
 @command(NetFn.CHASSIS, 0x04, privilege=Privilege.OPERATOR, longest=2, own_log=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -66,6 +67,7 @@ class Bmc:
     power: PowerStatistics
     restart_cause: int = 0
     sdr_reservation: int = 0
+    background: set[asyncio.Task[Code | None]] = field(default_factory=set)
     after_reply: list[Callable[[], None]] = field(default_factory=list)
 
 

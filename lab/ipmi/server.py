@@ -83,7 +83,7 @@ class IpmiServer(asyncio.DatagramProtocol):
         """Stop listening, forget all sessions and stop what was under way. Harmless when repeated."""
         self._bmc.boot.close()
         self.sessions.close_all()
-        for task in self._tasks:
+        for task in (*self._tasks, *self._bmc.background):
             task.cancel()
         if self._transport is not None:
             self._transport.abort()

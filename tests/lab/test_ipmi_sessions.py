@@ -237,6 +237,25 @@ def test_faults_of_the_machine_become_completion_codes(bmc, machine):
         assert console.command(0x30, 0x01) == (0xC1, b"")
 
 
+def test_a_slow_machine_is_answered_in_time_and_finishes_afterwards(bmc, machine):
+    finish = asyncio.Event()
+    at_once = machine.power
+
+    async def slow(action):
+        await finish.wait()
+        await at_once(action)
+        machine.changed.set()
+
+    machine.power = slow
+    with Console(bmc.port) as console:
+        console.log_in().command(0x06, 0x3B, b"\x04")
+        assert console.command(0x00, 0x02, b"\x01") == (0, b"")
+        assert machine.done == []
+        bmc._transport._loop.call_soon_threadsafe(finish.set)
+        assert machine.changed.wait(5)
+    assert machine.done == [("power", "on")]
+
+
 def test_boot_flags_lapse_without_chassis_control_unless_told_to_stay(machine):
     with running_bmc(machine, limits=Limits(boot_flags_s=0.05)) as bmc, Console(bmc.port) as console:
         console.log_in().command(0x06, 0x3B, b"\x04")
