@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 from typing import Any
 
-from accounts.models import LegalDocument, Tenant
-from accounts.roles import GRANTS, Permission
 from django.conf import settings
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.functional import Promise, SimpleLazyObject
 from django.utils.translation import gettext_lazy as _
+
+from accounts.models import LegalDocument, Tenant
+from accounts.roles import GRANTS, Permission
 
 THEME_COOKIE = "chapek_theme"
 THEMES = ("light", "dark")

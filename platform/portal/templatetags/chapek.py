@@ -5,13 +5,14 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 from urllib.parse import urlencode
 
-from common.money import Money
 from django import forms, template
 from django.utils.formats import number_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
+
+from common.money import Money
 from portal.icons import ICONS
 from portal.tones import face
 
@@ -158,9 +159,11 @@ def cells(free: int, total: int) -> SafeString:
 
 
 @register.inclusion_tag("portal/parts/field.html")
-def field(bound: forms.BoundField, label: str = "") -> dict[str, Any]:
+def field(bound: forms.BoundField, label: str = "", *, placeholder: bool = True) -> dict[str, Any]:
     """A form's field with label, hint and errors tied to it for screen readers."""
     widget = bound.field.widget
+    if not placeholder:
+        widget.attrs.pop("placeholder", None)
     described = [f"{bound.auto_id}_hint"] if bound.help_text else []
     if bound.errors:
         described.append(f"{bound.auto_id}_error")

@@ -5,17 +5,17 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from accounts.models import LegalDocument
-from common.clock import database_now
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST, require_safe
+
+from accounts.models import LegalDocument
+from common.clock import database_now
 from inventory.models import NodeType
+from portal.context import THEME_COOKIE, THEMES
 from reservations import selectors
 from reservations.selectors import StockLine
-
-from portal.context import THEME_COOKIE, THEMES
 
 _YEAR = timedelta(days=365)
 
