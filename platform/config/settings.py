@@ -201,6 +201,18 @@ SPECTACULAR_SETTINGS = {
     "SERVE_PUBLIC": True,
 }
 
+UNFOLD = {
+    "SITE_TITLE": "Chapek operations",
+    "SITE_HEADER": "Chapek operations",
+    "SITE_URL": "/",
+    "SITE_SYMBOL": "memory",
+    "SHOW_HISTORY": True,
+    "SHOW_VIEW_ON_SITE": False,
+    "ENVIRONMENT": "config.desk.environment",
+    "SIDEBAR": {"show_search": True, "navigation": "config.desk.navigation"},
+    "COMMAND": {"search_models": True, "show_history": False},
+}
+
 # Security headers. The admin's own paths have a policy of their own: docs/adr says why.
 CONTENT_SECURITY_POLICY = {"DIRECTIVES": STRICT}
 SECURE_CONTENT_TYPE_NOSNIFF = True
@@ -226,6 +238,9 @@ CHAPEK_RECONCILE_S = env.number("RECONCILE_S", 2)
 CHAPEK_SSH_TIMEOUT_S = env.number("SSH_TIMEOUT_S", 15)
 CHAPEK_BMC_TIMEOUT_S = env.number("BMC_TIMEOUT_S", 15)
 CHAPEK_WORKER_QUEUES = env.items("WORKER_QUEUES")
+CHAPEK_IPMI_GAP_S = env.number("IPMI_GAP_S", 0 if CHAPEK_EMBEDDED else 5)  # least pause between two IPMI commands to one BMC
+CHAPEK_RESCUE_KERNEL = env.text("RESCUE_KERNEL", "vmlinuz")  # files below CHAPEK_BOOT_ARTEFACTS_DIR
+CHAPEK_RESCUE_INITRD = env.text("RESCUE_INITRD", "initrd")
 
 LOGGING_CONFIG = None
 from observability.logs import configure  # noqa: E402 - logging is set up once the settings above exist

@@ -1,0 +1,124 @@
+"""Prices, usage, ledger, invoices, charges. Prices are added and ended; all else is shown, or acted on by a service."""
+
+from typing import Any
+
+from billing import services
+from billing.models import (
+    Charge,
+    Hold,
+    Invoice,
+    InvoiceLine,
+    LedgerAccount,
+    LedgerEntry,
+    LedgerTransaction,
+    LegalEntity,
+    Price,
+    PriceSnapshot,
+    TaxRate,
+    UsageInterval,
+)
+from django.contrib import admin
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+from unfold.decorators import display
+
+from operations.base import OperatorAdmin, ReadOnlyAdmin, ReadOnlyInline, reasoned, staff_actor
+
+
+class InvoiceLineInline(ReadOnlyInline):
+    model = InvoiceLine
+    fields = readonly_fields = ("position", "description", "seconds", "gpu_count", "rate", "net", "tax_rate")
+
+
+@admin.register(Invoice)
+class InvoiceAdmin(ReadOnlyAdmin):
+    list_display = ("__str__", "show_state", "tenant", "net", "tax", "gross", "issued_at", "due_on")
+    list_filter = ("state",)
+    search_fields = ("ref", "number", "tenant__legal_name", "reservation_ref")
+    list_select_related = ("tenant",)
+    inlines = (InvoiceLineInline,)
+    actions_detail = ("issue",)
+
+    @display(description=_("state"), label={"draft": "warning", "issued": "info", "paid": "success", "overdue": "danger"})
+    def show_state(self, invoice: Invoice) -> str:
+        return invoice.state
+
+    @reasoned(
+        description=_("Issue"),
+        explanation=_("Gives the invoice its number for good. It can only be corrected by a credit note afterwards."),
+        icon="receipt_long",
+    )
+    def issue(self, request: HttpRequest, reason: str, object_id: int) -> None:
+        services.issue_invoice(invoice=Invoice.objects.get(pk=object_id), actor=staff_actor(request))
+
+
+@admin.register(Price)
+class PriceAdmin(OperatorAdmin):
+    """A price that has started can be ended but not edited; the database says so too."""
+
+    list_display = ("node_type", "site", "rate", "currency", "period")
+    list_filter = ("site", "node_type")
+    list_select_related = ("site", "node_type")
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class EntryInline(ReadOnlyInline):
+    model = LedgerEntry
+    fields = readonly_fields = ("account", "amount", "currency")
+
+
+@admin.register(LedgerTransaction)
+class LedgerTransactionAdmin(ReadOnlyAdmin):
+    list_display = ("ref", "kind", "tenant", "subject_ref", "memo", "occurred_at", "posted_at")
+    list_filter = ("kind",)
+    search_fields = ("ref", "subject_ref", "reservation_ref", "tenant__legal_name")
+    list_select_related = ("tenant",)
+    inlines = (EntryInline,)
+
+
+@admin.register(LedgerAccount)
+class LedgerAccountAdmin(ReadOnlyAdmin):
+    list_display = ("kind", "tenant", "pool_code", "country", "currency")
+    list_filter = ("kind",)
+    list_select_related = ("tenant",)
+
+
+@admin.register(UsageInterval)
+class UsageIntervalAdmin(ReadOnlyAdmin):
+    list_display = ("reservation_ref", "tenant", "node_ref", "node_type_code", "gpu_count", "site_code", "period")
+    search_fields = ("reservation_ref", "node_ref", "tenant__legal_name")
+    list_select_related = ("tenant",)
+
+
+@admin.register(Hold)
+class HoldAdmin(ReadOnlyAdmin):
+    list_display = ("reservation_ref", "tenant", "amount", "currency", "placed_at", "renewed_at", "released_at")
+    search_fields = ("reservation_ref", "tenant__legal_name")
+    list_select_related = ("tenant",)
+
+
+@admin.register(Charge)
+class ChargeAdmin(ReadOnlyAdmin):
+    list_display = ("ref", "state", "tenant", "amount", "currency", "created_at")
+    list_filter = ("state",)
+    search_fields = ("ref", "tenant__legal_name")
+    list_select_related = ("tenant",)
+
+
+@admin.register(PriceSnapshot)
+class PriceSnapshotAdmin(ReadOnlyAdmin):
+    list_display = ("ref", "tenant", "rate", "currency", "tax_treatment")
+    list_select_related = ("tenant",)
+
+
+@admin.register(TaxRate)
+class TaxRateAdmin(OperatorAdmin):
+    list_display = ("country", "rate", "valid_from", "valid_to", "source")
+    list_filter = ("country",)
+
+
+@admin.register(LegalEntity)
+class LegalEntityAdmin(OperatorAdmin):
+    list_display = ("legal_name", "country", "vat_id")
