@@ -246,13 +246,18 @@ class Postgres:
         if self.uid == os.geteuid() or others_can_reach(folder / "bin"):
             return folder
         stamp = int((folder / "bin" / "postgres").stat().st_mtime)
-        copy = outer_folder(self.state_dir) / f"{folder.name}-{stamp}"
+        copy = outer_folder(self.state_dir) / f"postgres-{stamp}"
         if not copy.exists():
             fresh = copy.with_name(f"{copy.name}.{os.getpid()}")
             shutil.rmtree(fresh, ignore_errors=True)
-            shutil.copytree(folder, fresh, symlinks=True, ignore=shutil.ignore_patterns("include"))
+            # The programs find their libraries beside the package, by a path relative to themselves.
+            package = folder.parent
+            shutil.copytree(folder, fresh / package.name / folder.name, ignore=shutil.ignore_patterns("include"))
+            libraries = package.with_name(f"{package.name}.libs")
+            if libraries.exists():
+                shutil.copytree(libraries, fresh / libraries.name)
             fresh.rename(copy)
-        return copy
+        return copy / folder.parent.name / folder.name
 
     def _launch(self, executable: Path, log: IO[bytes], deadline: float) -> bool:
         """Start the server and wait for its own word in its lock file, as pg_ctl does; False asks to try again."""

@@ -199,8 +199,7 @@ class Stack:
         self._take_lock()
         if self.port is None:
             self.port = free_port(HOST)
-        elif port_taken(HOST, self.port):
-            raise EmbeddedError(f"port {self.port} is taken: choose another with CHAPEK_PORT")
+        self._require_port()
         self._lifeline = Lifeline()
         for name, program in (("postgres", self.postgres), ("redis", self.redis)):
             if program is not None:
@@ -230,6 +229,10 @@ class Stack:
         self._lock_file = lock_file
         if mine := Identity.of(os.getpid()):
             mine.write(self.state_dir / "supervisor.pid")
+
+    def _require_port(self) -> None:
+        if self.port is not None and port_taken(HOST, self.port):
+            raise EmbeddedError(f"port {self.port} is taken: choose another with CHAPEK_PORT")
 
     def _settings(self) -> None:
         database_url, redis_url = self._urls
@@ -304,6 +307,8 @@ class Stack:
             for name, program in self._programs.items():
                 if (code := program.exit_code()) is not None:
                     said = tail(program.log_path, lines=1)
+                    if "address already in use" in said:
+                        self._require_port()
                     raise EmbeddedError(f"{name} ended ({describe_exit(code)}): {said} (log: {program.log_path})")
             checks = {name: ready for name, ready in checks.items() if not ready()}
             if checks and time.monotonic() > deadline_s:
