@@ -7,7 +7,6 @@ class AuditConfig(AppConfig):
 
     def ready(self) -> None:
         from common.state_machine import register_recorder
-
         from compliance.audit.services import record_transition
 
         register_recorder(record_transition)

@@ -6,11 +6,11 @@ from functools import lru_cache
 from typing import Any
 
 import rfc8785
-from common.actors import Actor
 from django.db import connection
-from observability.logs import redact
 
+from common.actors import Actor
 from compliance.audit.errors import EventNotRecordable, EventTooLarge
+from observability.logs import redact
 
 VERSION = 1
 LEAF_LIMIT_BYTES = 64 * 1024 - 1

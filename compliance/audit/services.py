@@ -1,16 +1,21 @@
 """Writes to the audit log: one INSERT in the transaction of the change, sealed into the tree a moment later."""
 
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
+from django.conf import settings
+from django.db import transaction
+
 from common.actors import Actor
+from common.clock import database_now
 from common.ids import new_ref
 from common.state_machine import Transition
-
-from compliance.audit import payload
+from compliance.audit import keys, payload
 from compliance.audit.models import AuditEvent
+from compliance.audit.sequencer import seal
 
-__all__ = ["record", "record_transition"]
+__all__ = ["adopt_signing_key", "record", "record_transition", "seal"]
 
 
 def record(
@@ -67,6 +72,25 @@ def record_transition(transition: Transition) -> None:
         details={**transition.details, "from": transition.source, "to": transition.target},
         at=transition.at,
     )
+
+
+def adopt_signing_key(*, actor: Actor) -> None:
+    """Make the key now in the signing key file the one that signs, and say so in the platform's log.
+
+    Verifiers need its public half from now on, by a way of their own. Raises SigningKeyUnusable.
+    """
+    key = keys.read_key(Path(settings.CHAPEK_SIGNING_KEY_FILE))
+    public = key.public_key().public_bytes_raw()
+    with transaction.atomic():
+        keys.announce(key)
+        record(
+            log_tenant_id=None,
+            kind="audit.signing_key",
+            subject_ref="audit",
+            actor=actor,
+            details={"public": public.hex()},
+            at=database_now(),
+        )
 
 
 def _context_of(subject_ref: str, details: dict[str, Any]) -> str:

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from common.actors import ActorKind
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
+
+from common.actors import ActorKind
 
 _PHRASES: dict[str, "str | Promise"] = {
     "reservation.created": gettext_lazy("Reservation made"),
