@@ -72,7 +72,8 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             "title": title,
             "separator": True,
             "items": [
-                {"title": name, "icon": icon, "link": reverse(f"admin:{model}_changelist")} for name, icon, model in items
+                {"title": name, "icon": icon, "link": reverse(f"admin:{model}_changelist")}
+                for name, icon, model in items
             ],
         }
         for title, items in _GROUPS

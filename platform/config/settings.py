@@ -238,7 +238,9 @@ CHAPEK_RECONCILE_S = env.number("RECONCILE_S", 2)
 CHAPEK_SSH_TIMEOUT_S = env.number("SSH_TIMEOUT_S", 15)
 CHAPEK_BMC_TIMEOUT_S = env.number("BMC_TIMEOUT_S", 15)
 CHAPEK_WORKER_QUEUES = env.items("WORKER_QUEUES")
-CHAPEK_IPMI_GAP_S = env.number("IPMI_GAP_S", 0 if CHAPEK_EMBEDDED else 5)  # least pause between two IPMI commands to one BMC
+CHAPEK_IPMI_GAP_S = env.number(
+    "IPMI_GAP_S", 0 if CHAPEK_EMBEDDED else 5
+)  # least pause between two IPMI commands to one BMC
 CHAPEK_RESCUE_KERNEL = env.text("RESCUE_KERNEL", "vmlinuz")  # files below CHAPEK_BOOT_ARTEFACTS_DIR
 CHAPEK_RESCUE_INITRD = env.text("RESCUE_INITRD", "initrd")
 

@@ -5,9 +5,9 @@ import uuid
 from collections.abc import Callable
 
 import structlog
+from asgiref.sync import iscoroutinefunction
 from django.http import HttpRequest, HttpResponse
 from django.utils.decorators import sync_and_async_middleware
-from asgiref.sync import iscoroutinefunction
 
 _ACCEPTABLE = re.compile(r"^[A-Za-z0-9_-]{8,64}$")
 

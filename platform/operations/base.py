@@ -3,10 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-from common.actors import Actor, ActorKind
-from common.clock import database_now
-from common.errors import DomainError
-from compliance.audit import services as audit
 from django import forms
 from django.contrib import messages
 from django.db import models
@@ -16,6 +12,11 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import action
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminTextareaWidget
+
+from common.actors import Actor, ActorKind
+from common.clock import database_now
+from common.errors import DomainError
+from compliance.audit import services as audit
 
 
 def staff_actor(request: HttpRequest) -> Actor:

@@ -1,6 +1,6 @@
 """What can be refused, each with a code that clients may rely on."""
 
-from common.errors import Conflict, Fault, InvalidRequest
+from common.errors import Conflict, InvalidRequest
 
 
 class NoCapacity(Conflict):
@@ -30,14 +30,6 @@ class QuoteUnusable(Conflict):
 
     code = "quote-unusable"
     hint = "ask for a new quote"
-
-
-class TenantSuspended(Conflict):
-    """The operator suspended this tenant; running nodes go on, nothing new starts."""
-
-    code = "tenant-suspended"
-    fault = Fault.OPERATOR
-    hint = "contact the operator; the reason is on your account page"
 
 
 class UnknownChoice(InvalidRequest):

@@ -1,7 +1,6 @@
 """News from below. Each runs in the dispatcher's transaction and may run again: it looks at the state first."""
 
 from common.outbox import Event
-
 from reservations import services
 
 

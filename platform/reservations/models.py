@@ -1,18 +1,18 @@
 """Quotes, reservations and the rows that promise a node for a time."""
 
-from accounts.models import Project
-from billing.models import PriceSnapshot
-from common import vault
-from common.ids import new_ref
-from common.tenancy import TenantOwnedModel
 from django.contrib.postgres.constraints import ExclusionConstraint
 from django.contrib.postgres.fields import DateTimeRangeField, RangeOperators
 from django.db import models
 from django.db.models import F, Func, Q, Value
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
-from inventory.models import Image, Node, NodeType, Site
 
+from accounts.models import Project
+from billing.models import PriceSnapshot
+from common import vault
+from common.ids import new_ref
+from common.tenancy import TenantOwnedModel
+from inventory.models import Image, Node, NodeType, Site
 from reservations.states import QuoteState, ReservationState
 
 USER_DATA = vault.register_column(
@@ -88,7 +88,9 @@ class Reservation(TenantOwnedModel):
             models.Index(fields=["tenant", "-id"], name="reservation_of_tenant"),
             models.Index(fields=["starts_at"], name="reservation_to_start", condition=Q(state="scheduled")),
             models.Index(
-                fields=["ends_at"], name="reservation_to_end", condition=Q(state__in=["deploying", "active", "suspended"])
+                fields=["ends_at"],
+                name="reservation_to_end",
+                condition=Q(state__in=["deploying", "active", "suspended"]),
             ),
         ]
 

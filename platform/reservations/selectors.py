@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Sum
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
 from billing import selectors as prices
 from common.actors import Actor
 from common.errors import NotFound
 from common.periods import Period
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Sum
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 from inventory.models import Node, NodeType, Site
 from inventory.states import SELLABLE, NodeState
 from placement.model import Candidate, FreeNode
-
 from reservations.models import Allocation, Quote, Reservation
 from reservations.states import LIVE, ReservationState
 
@@ -101,9 +101,7 @@ def candidates(
     free: dict[tuple[int, int], list[FreeNode]] = defaultdict(list)
     for node in nodes:
         free[node.site_id, node.node_type_id].append(
-            FreeNode(
-                id=node.pk, ref=node.ref, fabric=node.fabric.code if node.fabric else None, rack=node.rack.code
-            )
+            FreeNode(id=node.pk, ref=node.ref, fabric=node.fabric.code if node.fabric else None, rack=node.rack.code)
         )
     drawn = dict(
         Allocation.objects.filter(is_live=True, period__overlap=period.as_range())

@@ -1,8 +1,9 @@
 """The lives of a quote and of a reservation (DESIGN section 9)."""
 
-from common.state_machine import Machine
 from django.db.models import TextChoices
 from django.utils.translation import gettext_lazy as _
+
+from common.state_machine import Machine
 
 
 class QuoteState(TextChoices):

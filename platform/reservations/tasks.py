@@ -1,6 +1,6 @@
 from celery import shared_task
-from common.actors import system_actor
 
+from common.actors import system_actor
 from reservations import services
 
 

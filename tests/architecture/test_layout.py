@@ -60,7 +60,9 @@ def test_a_state_changes_through_fire_alone(path: Path) -> None:
         return
     offences = []
     for node in ast.walk(ast.parse(path.read_text())):
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AugAssign) else []
+        targets = (
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AugAssign) else []
+        )
         for target in targets:
             for part in ast.walk(target):
                 if isinstance(part, ast.Attribute) and part.attr == "state" and not _is_self_of_plain_class(part):
@@ -99,5 +101,7 @@ def test_no_model_of_django_signals_carries_a_rule() -> None:
 def test_every_room_imports_alone() -> None:
     """A fresh interpreter loads the whole project: no import depends on who came first."""
     code = "import django, os; os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'config.settings'); django.setup()"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 0, done.stderr

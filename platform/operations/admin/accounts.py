@@ -1,7 +1,5 @@
 """Customers and staff: who they are, what they accepted; suspended and reinstated with a reason."""
 
-from accounts import services
-from accounts.models import ApiKey, LegalAcceptance, LegalDocument, Membership, SshKey, Tenant, User
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
@@ -10,6 +8,8 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
+from accounts import services
+from accounts.models import ApiKey, LegalAcceptance, LegalDocument, Membership, SshKey, Tenant, User
 from operations.base import OperatorAdmin, ReadOnlyAdmin, ReadOnlyInline, reasoned, staff_actor
 
 admin.site.unregister(Group)
@@ -53,9 +53,7 @@ class TenantAdmin(OperatorAdmin):
     def suspend(self, request: HttpRequest, reason: str, object_id: int) -> None:
         services.suspend_tenant(tenant=Tenant.objects.get(pk=object_id), reason=reason, actor=staff_actor(request))
 
-    @reasoned(
-        description=_("Reinstate"), explanation=_("The tenant may reserve again."), icon="check_circle"
-    )
+    @reasoned(description=_("Reinstate"), explanation=_("The tenant may reserve again."), icon="check_circle")
     def reinstate(self, request: HttpRequest, reason: str, object_id: int) -> None:
         services.reinstate_tenant(tenant=Tenant.objects.get(pk=object_id), reason=reason, actor=staff_actor(request))
 

@@ -1,10 +1,10 @@
 """The audit log as the operator sees it: to be read, not to be changed; the database refuses it too."""
 
-from compliance.audit.models import AuditEvent, Checkpoint
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
+from compliance.audit.models import AuditEvent, Checkpoint
 from operations.base import ReadOnlyAdmin
 
 

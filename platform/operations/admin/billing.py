@@ -2,6 +2,13 @@
 
 from typing import Any
 
+from django import forms
+from django.contrib import admin
+from django.db import transaction
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+from unfold.decorators import display
+
 from billing import services
 from billing.models import (
     Charge,
@@ -17,11 +24,8 @@ from billing.models import (
     TaxRate,
     UsageInterval,
 )
-from django.contrib import admin
-from django.http import HttpRequest
-from django.utils.translation import gettext_lazy as _
-from unfold.decorators import display
-
+from common.clock import database_now
+from common.errors import DomainError
 from operations.base import OperatorAdmin, ReadOnlyAdmin, ReadOnlyInline, reasoned, staff_actor
 
 
@@ -39,7 +43,9 @@ class InvoiceAdmin(ReadOnlyAdmin):
     inlines = (InvoiceLineInline,)
     actions_detail = ("issue",)
 
-    @display(description=_("state"), label={"draft": "warning", "issued": "info", "paid": "success", "overdue": "danger"})
+    @display(
+        description=_("state"), label={"draft": "warning", "issued": "info", "paid": "success", "overdue": "danger"}
+    )
     def show_state(self, invoice: Invoice) -> str:
         return invoice.state
 
@@ -52,16 +58,61 @@ class InvoiceAdmin(ReadOnlyAdmin):
         services.issue_invoice(invoice=Invoice.objects.get(pk=object_id), actor=staff_actor(request))
 
 
+class PriceForm(forms.ModelForm[Price]):
+    """Adds the price by its service while it is checked, so that a refusal is the form's own error and nothing is lost."""
+
+    request: HttpRequest
+
+    class Meta:
+        model = Price
+        fields = ("site", "node_type", "rate", "currency", "valid_from_at", "valid_until_at")
+
+    def clean(self) -> dict[str, Any] | None:
+        super().clean()
+        if self.errors:
+            return self.cleaned_data
+        facts = dict(self.cleaned_data)
+        facts["valid_from_at"] = max(facts["valid_from_at"], database_now())
+        try:
+            with transaction.atomic():
+                self.instance = services.add_price(**facts, actor=staff_actor(self.request))
+        except DomainError as error:
+            raise forms.ValidationError(f"{error.message}. {error.hint}") from error
+        return self.cleaned_data
+
+    def _post_clean(self) -> None:
+        """The service has checked and saved it already."""
+
+
 @admin.register(Price)
 class PriceAdmin(OperatorAdmin):
     """A price that has started can be ended but not edited; the database says so too."""
 
-    list_display = ("node_type", "site", "rate", "currency", "period")
+    form = PriceForm
+    list_display = ("node_type", "site", "rate", "currency", "valid_from_at", "valid_until_at")
     list_filter = ("site", "node_type")
     list_select_related = ("site", "node_type")
+    actions_detail = ("end_now",)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:  # noqa: FBT001, FBT002 - Django's signature
+        made = super().get_form(request, obj, change, **kwargs)
+        made.request = request
+        return made
+
+    def save_model(self, request: HttpRequest, obj: Price, form: Any, change: bool) -> None:  # noqa: FBT001 - Django's
+        """Saved and logged by the form."""
+
+    @reasoned(
+        description=_("End now"),
+        explanation=_("Nothing is sold at this price from now on; quotes and reservations made from it keep it."),
+        icon="event_busy",
+        danger=True,
+    )
+    def end_now(self, request: HttpRequest, reason: str, object_id: int) -> None:
+        services.end_price(price=Price.objects.get(pk=object_id), at=database_now(), actor=staff_actor(request))
 
 
 class EntryInline(ReadOnlyInline):

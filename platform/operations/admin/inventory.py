@@ -6,15 +6,15 @@ from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
-from inventory.models import BmcEndpoint, Fabric, GpuModel, Image, Node, NodeType, Pool, Rack, Site, Stock
-from inventory.states import NodeState
-from provisioning import services
-from provisioning.models import EraseRecord, HealthFinding, HealthRecord, Job
 from unfold.admin import StackedInline
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminPasswordInput
 
+from inventory.models import BmcEndpoint, Fabric, GpuModel, Image, Node, NodeType, Pool, Rack, Site, Stock
+from inventory.states import NodeState
 from operations.base import OperatorAdmin, ReadOnlyInline, reasoned, staff_actor
+from provisioning import services
+from provisioning.models import EraseRecord, HealthFinding, HealthRecord, Job
 
 TONES = {
     NodeState.AVAILABLE: "success",
@@ -111,7 +111,15 @@ class BmcInline(StackedInline):
 
 class JobInline(ReadOnlyInline):
     model = Job
-    fields = readonly_fields = ("ref", "kind", "state", "reservation_ref", "failure_reason", "created_at", "finished_at")
+    fields = readonly_fields = (
+        "ref",
+        "kind",
+        "state",
+        "reservation_ref",
+        "failure_reason",
+        "created_at",
+        "finished_at",
+    )
     show_change_link = True
     per_page = 20
 

@@ -3,11 +3,11 @@
 from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
-from provisioning import services
-from provisioning.models import EraseRecord, HealthFinding, HealthRecord, Job, JobStep
 from unfold.decorators import display
 
 from operations.base import ReadOnlyAdmin, ReadOnlyInline, reasoned, staff_actor
+from provisioning import services
+from provisioning.models import EraseRecord, HealthFinding, HealthRecord, Job, JobStep
 
 
 class StepInline(ReadOnlyInline):
@@ -18,7 +18,16 @@ class StepInline(ReadOnlyInline):
 
 @admin.register(Job)
 class JobAdmin(ReadOnlyAdmin):
-    list_display = ("ref", "kind", "show_state", "node", "reservation_ref", "failure_reason", "created_at", "finished_at")
+    list_display = (
+        "ref",
+        "kind",
+        "show_state",
+        "node",
+        "reservation_ref",
+        "failure_reason",
+        "created_at",
+        "finished_at",
+    )
     list_filter = ("state", "kind", "failure_fault", "node__site")
     search_fields = ("ref", "reservation_ref", "node__name", "node__serial")
     list_select_related = ("node",)
@@ -26,7 +35,9 @@ class JobAdmin(ReadOnlyAdmin):
     inlines = (StepInline,)
     actions_detail = ("retry", "cancel")
 
-    @display(description=_("state"), label={"done": "success", "failed": "danger", "leased": "info", "waiting": "warning"})
+    @display(
+        description=_("state"), label={"done": "success", "failed": "danger", "leased": "info", "waiting": "warning"}
+    )
     def show_state(self, job: Job) -> str:
         return job.state
 

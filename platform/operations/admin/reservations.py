@@ -2,11 +2,11 @@
 
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
-from reservations.models import Allocation, Quote, Reservation
-from reservations.states import ReservationState
 from unfold.decorators import display
 
 from operations.base import ReadOnlyAdmin, ReadOnlyInline
+from reservations.models import Allocation, Quote, Reservation
+from reservations.states import ReservationState
 
 TONES = {
     ReservationState.ACTIVE: "success",

@@ -2,19 +2,21 @@
 
 from datetime import datetime, timedelta
 
+from django.db import IntegrityError, transaction
+
 from accounts import permissions
 from accounts.models import Tenant
 from accounts.roles import Permission
+from billing import services as billing
 from common.actors import Actor
 from common.clock import database_now
 from common.errors import Conflict, InvalidRequest, NotFound
+from common.money import Money
 from common.periods import Period
 from compliance.audit import services as audit
-from django.db import IntegrityError, transaction
 from inventory.models import Node, Stock
 from provisioning import services as provisioning
 from provisioning.models import Job
-
 from reservations import selectors
 from reservations.errors import OutOfStock
 from reservations.models import Allocation, Reservation
@@ -44,7 +46,11 @@ def extend(*, actor: Actor, ref: str, ends_at: datetime | None) -> Reservation:
 
 def _extend(*, actor: Actor, ref: str, ends_at: datetime | None) -> Reservation:
     reservation = (
-        Reservation.objects.visible_to(actor).select_for_update(of=("self",), no_key=True).filter(ref=ref).first()
+        Reservation.objects.visible_to(actor)
+        .select_for_update(of=("self",), no_key=True)
+        .select_related("quote", "price_snapshot")
+        .filter(ref=ref)
+        .first()
     )
     if reservation is None:
         raise NotFound("there is no reservation of that id", ref=ref)
@@ -59,6 +65,15 @@ def _extend(*, actor: Actor, ref: str, ends_at: datetime | None) -> Reservation:
         row.save(update_fields=["period"])
     before, reservation.ends_at = reservation.ends_at, ends_at
     reservation.save(update_fields=["ends_at"])
+    billing.hold_next_hour(
+        tenant_id=reservation.tenant_id,
+        reservation_ref=reservation.ref,
+        hourly_gross=Money(
+            billing.hourly_gross(estimate=reservation.quote.estimate), reservation.price_snapshot.currency
+        ),
+        at=now,
+        ends_at=ends_at,
+    )
     audit.record(
         log_tenant_id=reservation.tenant_id,
         kind="reservation.end_moved",
@@ -75,7 +90,7 @@ def _extend(*, actor: Actor, ref: str, ends_at: datetime | None) -> Reservation:
 
 def power(*, actor: Actor, ref: str, action: str, node_ref: str | None = None) -> list[Job]:
     """Ask for power_on, power_off, power_cycle or reboot of one node, or of all. Power off still bills."""
-    permissions.require(actor, Permission.RESERVE)
+    permissions.require(actor, Permission.RESERVE, even_suspended=True)
     if action not in POWER_ACTIONS:
         raise InvalidRequest(f"{action} is no power action", field="action", hint=", ".join(POWER_ACTIONS))
     with transaction.atomic():

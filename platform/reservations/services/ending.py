@@ -2,6 +2,8 @@
 
 from datetime import datetime
 
+from django.db import transaction
+
 from accounts import permissions
 from accounts.roles import Permission
 from billing import selectors as costs
@@ -11,10 +13,8 @@ from common.clock import database_now
 from common.errors import NotFound
 from common.periods import Period
 from common.state_machine import fire
-from django.db import transaction
 from inventory.models import Node
 from provisioning import services as provisioning
-
 from reservations.models import Allocation, Reservation
 from reservations.states import RESERVATION, ReservationEvent, ReservationState
 
@@ -23,7 +23,7 @@ CONDUCTOR = system_actor(name="conductor")
 
 def release(*, actor: Actor, ref: str) -> Reservation:
     """The tenant is done: metering stops in this transaction, erasing begins. Raises IllegalTransition, NotFound."""
-    permissions.require(actor, Permission.RESERVE)
+    permissions.require(actor, Permission.RESERVE, even_suspended=True)
     with transaction.atomic():
         _lock_nodes(ref=ref)
         return _end(_own(actor=actor, ref=ref), event=ReservationEvent.RELEASE, actor=actor, reason="released")
@@ -31,7 +31,7 @@ def release(*, actor: Actor, ref: str) -> Reservation:
 
 def cancel(*, actor: Actor, ref: str) -> Reservation:
     """Give up a reservation that has not started; the money held is free again."""
-    permissions.require(actor, Permission.RESERVE)
+    permissions.require(actor, Permission.RESERVE, even_suspended=True)
     with transaction.atomic():
         reservation = _own(actor=actor, ref=ref)
         change = fire(machine=RESERVATION, subject=reservation, event=ReservationEvent.CANCEL, actor=actor)

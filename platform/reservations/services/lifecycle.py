@@ -2,15 +2,15 @@
 
 from datetime import datetime
 
+from django.db import transaction
+
 from billing import services as billing
 from billing.services import UsageSubject
 from common.actors import Actor, system_actor
 from common.clock import database_now
 from common.state_machine import fire
-from django.db import transaction
 from inventory.models import Node
 from provisioning import services as provisioning
-
 from reservations.models import Allocation, Reservation
 from reservations.services.ending import give_up
 from reservations.states import RESERVATION, ReservationEvent, ReservationState

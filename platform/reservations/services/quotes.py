@@ -2,23 +2,22 @@
 
 from datetime import timedelta
 
+from django.conf import settings
+from django.db import transaction
+
 import placement.choose
 from accounts import permissions
 from accounts.models import Project, Tenant
 from accounts.roles import Permission
-from accounts.states import TenantState
 from billing import selectors as price_book
 from billing import services as billing
 from common.actors import Actor
 from common.clock import database_now
 from common.periods import Period
 from common.state_machine import born, fire
-from django.conf import settings
-from django.db import transaction
 from inventory.models import NodeType, Site
-
 from reservations import selectors
-from reservations.errors import LimitReached, NoCapacity, TenantSuspended, UnknownChoice
+from reservations.errors import LimitReached, NoCapacity, UnknownChoice
 from reservations.models import Quote
 from reservations.requests import QuoteRequest
 from reservations.states import QUOTE, QuoteEvent, QuoteState
@@ -27,7 +26,7 @@ from reservations.states import QUOTE, QuoteEvent, QuoteState
 def quote(*, actor: Actor, request: QuoteRequest) -> Quote:
     """Price and place a request; the price is frozen until the quote expires.
 
-    Raises InvalidRequest, UnknownChoice, LimitReached, TenantSuspended, or NoCapacity with what ruled out each
+    Raises InvalidRequest, UnknownChoice, LimitReached, Forbidden, TenantSuspended, or NoCapacity with what ruled out each
     candidate in its context.
     """
     permissions.require(actor, Permission.RESERVE)
@@ -35,7 +34,7 @@ def quote(*, actor: Actor, request: QuoteRequest) -> Quote:
         now = database_now()
         request.check(now=now)
         tenant = Tenant.objects.get(pk=actor.tenant_id)
-        check_tenant(tenant=tenant, node_count=request.node_count)
+        check_limit(tenant=tenant, node_count=request.node_count)
         project = _project(actor=actor, ref=request.project_ref)
         _check_names(request)
         starts_at = request.starts_at or now
@@ -79,10 +78,8 @@ def quote(*, actor: Actor, request: QuoteRequest) -> Quote:
         return made
 
 
-def check_tenant(*, tenant: Tenant, node_count: int) -> None:
-    """Raises TenantSuspended or LimitReached; the tenant's limit is told apart from stock."""
-    if tenant.state != TenantState.ACTIVE:
-        raise TenantSuspended("this organisation cannot reserve at present", reason=tenant.suspension_reason)
+def check_limit(*, tenant: Tenant, node_count: int) -> None:
+    """Raises LimitReached; the tenant's own limit is told apart from stock."""
     held = selectors.live_node_count(tenant_id=tenant.pk)
     if held + node_count > tenant.max_nodes:
         raise LimitReached(

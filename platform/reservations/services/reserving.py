@@ -2,6 +2,8 @@
 
 import re
 
+from django.db import IntegrityError, transaction
+
 import placement.choose
 from accounts import permissions
 from accounts.models import SshKey, Tenant
@@ -14,16 +16,14 @@ from common.errors import InvalidRequest, NotFound
 from common.money import Money
 from common.periods import Period
 from common.state_machine import born, fire
-from django.db import IntegrityError, transaction
 from inventory.models import Image, Node, Stock
 from placement.model import Workload
-
 from reservations import selectors
 from reservations.errors import OutOfStock, QuoteUnusable, UnknownChoice
 from reservations.models import USER_DATA, Allocation, Quote, Reservation
 from reservations.requests import Access
 from reservations.services.lifecycle import begin_deployment
-from reservations.services.quotes import check_tenant
+from reservations.services.quotes import check_limit
 from reservations.states import QUOTE, RESERVATION, QuoteEvent, QuoteState
 
 _NAME = re.compile(r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$")
@@ -56,14 +56,16 @@ def _reserve(*, actor: Actor, quote_ref: str, access: Access, name: str) -> Rese
     keys = _ssh_keys(actor=actor, refs=access.ssh_key_refs)
     tenant = Tenant.objects.select_for_update(of=("self",), no_key=True).get(pk=actor.tenant_id)
     offer = selectors.quote(actor=actor, ref=quote_ref)
-    check_tenant(tenant=tenant, node_count=offer.node_count)
+    check_limit(tenant=tenant, node_count=offer.node_count)
     # Buyers of the same stock queue here, so that the constraint below is never reached by an ordinary race.
     Stock.objects.select_for_update(of=("self",), no_key=True).get(site=offer.site, node_type=offer.node_type)
     now = database_now()
     starts_now = offer.starts_at is None or offer.starts_at <= now
     starts_at = now if offer.starts_at is None else max(offer.starts_at, now)
     nodes = _lock_nodes(offer=offer, period=Period(start_at=starts_at, end_at=offer.ends_at), starts_now=starts_now)
-    offer = Quote.objects.select_for_update(of=("self",), no_key=True).select_related("site", "node_type").get(pk=offer.pk)
+    offer = (
+        Quote.objects.select_for_update(of=("self",), no_key=True).select_related("site", "node_type").get(pk=offer.pk)
+    )
     if offer.state != QuoteState.OPEN or offer.expires_at <= now:
         raise QuoteUnusable(f"the quote is {offer.state if offer.state != QuoteState.OPEN else 'expired'}")
     made = Reservation.objects.create(
@@ -94,12 +96,18 @@ def _reserve(*, actor: Actor, quote_ref: str, access: Access, name: str) -> Rese
         reservation_ref=made.ref,
         hourly_gross=Money(billing.hourly_gross(estimate=offer.estimate), offer.price_snapshot.currency),
         at=now,
+        ends_at=offer.ends_at,
     )
     born(
         machine=RESERVATION,
         subject=made,
         actor=actor,
-        details={"quote": offer.ref, "nodes": [node.ref for node in nodes], "image": str(image), "site": offer.site.code},
+        details={
+            "quote": offer.ref,
+            "nodes": [node.ref for node in nodes],
+            "image": str(image),
+            "site": offer.site.code,
+        },
     )
     fire(machine=QUOTE, subject=offer, event=QuoteEvent.USE, actor=actor, details={"reservation": made.ref})
     if starts_now:
