@@ -33,6 +33,10 @@ def api_key_ref() -> str:
     return new_ref("api")
 
 
+def invitation_ref() -> str:
+    return new_ref("ivt")
+
+
 class UserManager(BaseUserManager["User"]):
     def create_user(self, email: str, password: str | None = None, **fields: object) -> "User":
         user = self.model(email=self.normalize_email(email).lower(), **fields)
@@ -109,6 +113,33 @@ class Membership(TenantOwnedModel):
         return f"{self.user_id} in {self.tenant_id} as {self.role}"
 
 
+class Invitation(TenantOwnedModel):
+    """A person is asked by e-mail to join. The link carries a secret, of which only a SHA-256 is kept."""
+
+    ref = models.CharField(max_length=40, unique=True, default=invitation_ref, editable=False)
+    email = models.EmailField(_("e-mail address"))
+    role = models.CharField(max_length=12, choices=Role, default=Role.ENGINEER)
+    token_sha256 = models.CharField(max_length=64, unique=True)
+    invited_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(db_default=Now())
+    expires_at = models.DateTimeField()
+    accepted_at = models.DateTimeField(null=True, blank=True)
+    withdrawn_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-created_at", "-pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant", "email"],
+                condition=models.Q(accepted_at=None, withdrawn_at=None),
+                name="one_open_invitation_per_address",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.email} to {self.tenant_id} as {self.role}"
+
+
 class Project(TenantOwnedModel):
     """Where reservations and their cost are filed."""
 
@@ -118,6 +149,7 @@ class Project(TenantOwnedModel):
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:
+        ordering = ["name", "pk"]
         constraints = [
             models.UniqueConstraint(fields=["tenant", "name"], name="one_project_name_per_tenant"),
             models.UniqueConstraint(
@@ -191,6 +223,7 @@ class LegalDocument(models.Model):
     in_force_from = models.DateField()
 
     class Meta:
+        ordering = ["kind", "-in_force_from"]
         constraints = [models.UniqueConstraint(fields=["kind", "version"], name="one_text_per_version")]
 
     def __str__(self) -> str:

@@ -35,9 +35,20 @@ GRANTS: dict[str, frozenset[str]] = {
     Role.AUDITOR: frozenset({Permission.VIEW, Permission.VIEW_BILLING, Permission.VIEW_AUDIT}),
     Role.OVERSEER: frozenset({Permission.VIEW, Permission.VIEW_AUDIT}),
 }
-# An API key is given scopes; each opens these permissions, never more than its maker's role had.
+# What a suspended tenant loses, whatever the role: it may read, release and pay, but start nothing new.
+NEEDS_GOOD_STANDING = frozenset({Permission.RESERVE, Permission.MANAGE_API_KEYS})
+
+
+class Scope(TextChoices):
+    READ = "read", _("Read everything the maker of the key may see")
+    WRITE = "write", _("Reserve, operate and release nodes; manage SSH keys")
+    BILLING = "billing", _("See cost and invoices, and pay")
+
+
+# An API key is given scopes; each opens these permissions, never more than its maker's role has at that moment.
+# No scope opens the management of keys or of the tenant: a leaked key cannot make another one.
 SCOPES: dict[str, frozenset[str]] = {
-    "read": frozenset({Permission.VIEW, Permission.VIEW_BILLING, Permission.VIEW_AUDIT}),
-    "write": frozenset({Permission.RESERVE, Permission.MANAGE_KEYS}),
-    "billing": frozenset({Permission.VIEW_BILLING, Permission.PAY}),
+    Scope.READ: frozenset({Permission.VIEW, Permission.VIEW_BILLING, Permission.VIEW_AUDIT}),
+    Scope.WRITE: frozenset({Permission.VIEW, Permission.RESERVE, Permission.MANAGE_KEYS}),
+    Scope.BILLING: frozenset({Permission.VIEW_BILLING, Permission.PAY}),
 }

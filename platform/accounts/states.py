@@ -1,8 +1,9 @@
 """The life of a tenant as a customer."""
 
-from common.state_machine import Machine
 from django.db.models import TextChoices
 from django.utils.translation import gettext_lazy as _
+
+from common.state_machine import Machine
 
 
 class TenantState(TextChoices):
