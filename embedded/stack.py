@@ -23,7 +23,7 @@ from embedded.environment import inherited_environment, make_state_folders, plat
 from embedded.errors import EmbeddedError, StoppedError
 from embedded.lifeline import Lifeline
 from embedded.logs import rotate
-from embedded.places import free_port, others_can_reach, outer_folder, port_taken, require_room
+from embedded.places import free_port, port_taken, require_room
 from embedded.postgres import Postgres
 from embedded.prepare import prepare_demonstration, prepare_platform
 from embedded.processes import Identity, tail
@@ -254,7 +254,7 @@ class Stack:
         queues = self.environment.get("CHAPEK_WORKER_QUEUES", "control")
         celery = ["-m", "celery", "-A", "config"]
         commands: dict[str, list[str]] = {
-            "lab": ["-m", "lab.serve", "--rack", str(self.rack.path), "--state", str(self._lab_state())],
+            "lab": ["-m", "lab.serve", "--rack", str(self.rack.path), "--state", str(self.state_dir / "lab")],
             "web": [
                 *("-m", "uvicorn", "config.asgi:application", "--host", HOST, "--port", str(self.port)),
                 *("--workers", str(self.web_workers), "--lifespan", "off", "--no-access-log", "--no-server-header"),
@@ -279,13 +279,6 @@ class Stack:
     def _go_on(self) -> None:
         if self._stopping.is_set():
             raise StoppedError("stopped while starting")
-
-    def _lab_state(self) -> Path:
-        """Node commands of a rack that root starts run under a uid of their own, which must reach their folders."""
-        inside = self.state_dir / "lab"
-        if os.geteuid() != 0 or others_can_reach(inside):
-            return inside
-        return outer_folder(self.state_dir) / "lab"
 
     def _launch(self, name: str) -> None:
         self._go_on()

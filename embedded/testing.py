@@ -59,6 +59,15 @@ class Servers:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+@pytest.fixture
+def state_folder() -> Generator[Path, None, None]:
+    """An empty state folder that every user can walk through (as `tmp_path` cannot be), deleted afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="chapek-test-"))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 def _settings_of_this_process() -> dict[str, str]:
     worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
     number = int(re.sub(r"\D", "", worker) or "-1") + 1
