@@ -368,21 +368,21 @@ def _named(indexes: Sequence[int]) -> str:
     return f"event {shown}" + (f" and {len(indexes) - MOST_NAMED} more" if len(indexes) > MOST_NAMED else "")
 
 
-def _proven(value: bytes, at: Event, head: Checkpoint) -> bool:
-    return at.proof is not None and root_from_inclusion(at.index, head.size, value, at.proof) == head.root
+def _proven(value: bytes, index: int, proof: list[bytes] | None, head: Checkpoint) -> bool:
+    return proof is not None and root_from_inclusion(index, head.size, value, proof) == head.root
 
 
 def check_each(events: Sequence[Event], head: Checkpoint) -> list[Problem]:
     """Each event by its own proof; a failure is named by what explains it."""
-    failed = [event for event in events if not (event.hash == event.stated and _proven(event.hash, event, head))]
+    failed = [e for e in events if e.hash != e.stated or not _proven(e.hash, e.index, e.proof, head)]
     found: dict[str, list[int]] = {}
     for event in failed:
         others = [other for other in failed if other is not event][: 4 * MOST_NAMED]
         if _origin(event.leaf) not in {None, head.origin}:
             code = "event-moved"
-        elif any(_proven(event.hash, other, head) for other in others):
+        elif any(_proven(event.hash, o.index, proof, head) for o in others for proof in (o.proof, event.proof)):
             code = "event-order"
-        elif _proven(event.stated, event, head):
+        elif _proven(event.stated, event.index, event.proof, head):
             code = "leaf-altered"
         else:
             code = "proof-mismatch"
