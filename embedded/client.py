@@ -4,9 +4,10 @@ Used by journey tests and benchmarks, so that both do what people do and nothing
 """
 
 import html
+import json
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from typing import Any, TypeVar
 from urllib.parse import urljoin
@@ -130,7 +131,7 @@ class Client:
         return wait_for(look, timeout_s=timeout_s, what=f"a mail to {to}")
 
     def call(self, method: str, path: str, *, expect: int | tuple[int, ...] = (), **options: Any) -> Any:
-        """A REST call with the API key; JSON in, JSON out. Raises ClientError unless the status is as expected (2xx)."""
+        """A REST call with the API key; JSON in, JSON out. Raises ClientError unless the status is as expected."""
         answer = self.raw(method, path, **options)
         wanted = (expect,) if isinstance(expect, int) else expect
         if (wanted and answer.status_code not in wanted) or (not wanted and not answer.ok):
@@ -144,6 +145,58 @@ class Client:
         return requests.request(
             method, urljoin(self.url, f"/api/v1{path}"), headers=headers, timeout=TIMEOUT_S, **options
         )
+
+    def make_api_key(self, *, name: str, scopes: list[str]) -> None:
+        """Make a key on the portal's page and use it from now on; the secret is shown there once."""
+        answer = self.submit("/keys/api/", name=name, scopes=scopes)
+        found = re.search(r"ck_[a-z0-9]+_[A-Za-z0-9_-]{16,}", html.unescape(answer.text))
+        if found is None:
+            raise ClientError(f"no API key was shown: {answer.status_code} {answer.url}")
+        self.api_key = found.group()
+
+    def accept_and_register(self, **facts: str) -> None:
+        """Fill the organisation's form and tick every legal text on it."""
+        page = self.page("/organisation/")
+        parser = _Forms()
+        parser.feed(page)
+        ticks = {name: "on" for form in parser.forms for name in form["names"] if name.startswith("accept")}
+        answer = self.submit("/organisation/", **facts, **ticks)
+        if answer.url.endswith("/organisation/"):
+            raise ClientError(f"the organisation was refused: {_text(answer.text)[:2000]}")
+
+    def stream(self, path: str, *, timeout_s: float) -> Iterator[dict[str, Any]]:
+        """The messages of an event stream, as JSON, until it ends or the time is over."""
+        deadline_s = time.monotonic() + timeout_s
+        headers = {"Authorization": f"Bearer {self.api_key}", "Accept": "text/event-stream"}
+        url = urljoin(self.url, f"/api/v1{path}")
+        with requests.get(url, headers=headers, stream=True, timeout=(TIMEOUT_S, TIMEOUT_S)) as answer:
+            if not answer.ok:
+                raise ClientError(f"GET {path} answered {answer.status_code}")
+            for line in answer.iter_lines(decode_unicode=True):
+                if time.monotonic() > deadline_s:
+                    raise ClientError(f"the stream of {path} did not come to its point in {timeout_s:g} s")
+                if line and line.startswith("data:"):
+                    yield json.loads(line.removeprefix("data:"))
+
+    def admin_action(self, app: str, model: str, *, search: str, action: str, reason: str) -> None:
+        """Run an action that asks for a reason on the one row of the admin's list that ``search`` finds."""
+        listing = self.page(f"/admin/{app}/{model}/?q={search}")
+        found = re.search(rf"/admin/{app}/{model}/(\d+)/change/", listing)
+        if found is None:
+            raise ClientError(f"the admin finds no {model} for {search}")
+        row = found.group(1)
+        answer = self.submit(f"/admin/{app}/{model}/{row}/{action}/", reason=reason)
+        if not answer.ok:
+            raise ClientError(f"{action} answered {answer.status_code}")
+        refusals = re.findall(r"bg-red[^>]*>\s*([^<]+)", self.page(f"/admin/{app}/{model}/{row}/change/"))
+        if refusals:
+            raise ClientError(f"{action} was refused: {refusals[0].strip()}")
+
+
+def _text(page: str) -> str:
+    parser = _Forms()
+    parser.feed(page)
+    return " ".join("".join(parser.text).split())
 
 
 def wait_for(look: Callable[[], _Answer | None], *, timeout_s: float, what: str, every_s: float = 0.25) -> _Answer:

@@ -1,5 +1,7 @@
 """Which room listens to which event, and who fills which port: all of it on this screen."""
 
+from typing import Any
+
 from common import outbox
 
 
@@ -16,7 +18,7 @@ def connect() -> None:
     outbox.subscribe(kind="money.exhausted", handler=reservations.on_money_exhausted)
 
 
-def _wake(task) -> None:  # type: ignore[no-untyped-def]  # celery ships no types
+def _wake(task: Any) -> None:
     """A broker that does not answer costs seconds, not the request: beat rings every two."""
     import structlog
     from kombu.exceptions import OperationalError

@@ -5,7 +5,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.db import models
+from django.db import models, transaction
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin, TabularInline
@@ -126,10 +126,23 @@ def reasoned(*, description: Any, explanation: Any, icon: str, danger: bool = Fa
     return decorate
 
 
+def note(request: HttpRequest, *, subject_ref: str, kind: str, reason: str) -> None:
+    """Why the operator did it, in the platform's log, beside the event of the act itself."""
+    audit.record(
+        log_tenant_id=None,
+        kind=kind,
+        subject_ref=subject_ref,
+        actor=staff_actor(request),
+        details={"reason": reason},
+        at=database_now(),
+    )
+
+
 def attempt(request: HttpRequest, *, run: Callable[[], Any], done: Any) -> bool:
     """One domain call; a foreseen error becomes a message with its hint, and nothing was changed then."""
     try:
-        run()
+        with transaction.atomic():
+            run()
     except DomainError as error:
         messages.error(request, f"{error.message}. {error.hint}".strip())
         return False

@@ -26,12 +26,12 @@ from billing.models import (
 )
 from common.clock import database_now
 from common.errors import DomainError
-from operations.base import OperatorAdmin, ReadOnlyAdmin, ReadOnlyInline, reasoned, staff_actor
+from operations.base import OperatorAdmin, ReadOnlyAdmin, ReadOnlyInline, note, reasoned, staff_actor
 
 
 class InvoiceLineInline(ReadOnlyInline):
     model = InvoiceLine
-    fields = readonly_fields = ("position", "description", "seconds", "gpu_count", "rate", "net", "tax_rate")
+    fields = readonly_fields = ("position", "description", "seconds", "gpu_count", "rate", "net", "tax_treatment")
 
 
 @admin.register(Invoice)
@@ -55,11 +55,13 @@ class InvoiceAdmin(ReadOnlyAdmin):
         icon="receipt_long",
     )
     def issue(self, request: HttpRequest, reason: str, object_id: int) -> None:
-        services.issue_invoice(invoice=Invoice.objects.get(pk=object_id), actor=staff_actor(request))
+        invoice = Invoice.objects.get(pk=object_id)
+        note(request, subject_ref=invoice.ref, kind="invoice.issue_requested", reason=reason)
+        services.issue_invoice(invoice=invoice, actor=staff_actor(request))
 
 
-class PriceForm(forms.ModelForm[Price]):
-    """Adds the price by its service while it is checked, so that a refusal is the form's own error and nothing is lost."""
+class PriceForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable at run time
+    """Adds the price by its service while it is checked: a refusal is the form's own error, nothing typed is lost."""
 
     request: HttpRequest
 
@@ -112,12 +114,14 @@ class PriceAdmin(OperatorAdmin):
         danger=True,
     )
     def end_now(self, request: HttpRequest, reason: str, object_id: int) -> None:
-        services.end_price(price=Price.objects.get(pk=object_id), at=database_now(), actor=staff_actor(request))
+        price = Price.objects.get(pk=object_id)
+        note(request, subject_ref=price.ref, kind="price.end_requested", reason=reason)
+        services.end_price(price=price, at=database_now(), actor=staff_actor(request))
 
 
 class EntryInline(ReadOnlyInline):
     model = LedgerEntry
-    fields = readonly_fields = ("account", "amount", "currency")
+    fields = readonly_fields = ("account", "amount")
 
 
 @admin.register(LedgerTransaction)
@@ -138,7 +142,17 @@ class LedgerAccountAdmin(ReadOnlyAdmin):
 
 @admin.register(UsageInterval)
 class UsageIntervalAdmin(ReadOnlyAdmin):
-    list_display = ("reservation_ref", "tenant", "node_ref", "node_type_code", "gpu_count", "site_code", "period")
+    list_display = (
+        "reservation_ref",
+        "tenant",
+        "node_ref",
+        "node_type_code",
+        "gpu_count",
+        "site_code",
+        "from_at",
+        "until_at",
+        "net_amount",
+    )
     search_fields = ("reservation_ref", "node_ref", "tenant__legal_name")
     list_select_related = ("tenant",)
 
@@ -152,7 +166,7 @@ class HoldAdmin(ReadOnlyAdmin):
 
 @admin.register(Charge)
 class ChargeAdmin(ReadOnlyAdmin):
-    list_display = ("ref", "state", "tenant", "amount", "currency", "created_at")
+    list_display = ("ref", "state", "tenant", "amount", "currency", "requested_at")
     list_filter = ("state",)
     search_fields = ("ref", "tenant__legal_name")
     list_select_related = ("tenant",)
@@ -166,7 +180,7 @@ class PriceSnapshotAdmin(ReadOnlyAdmin):
 
 @admin.register(TaxRate)
 class TaxRateAdmin(OperatorAdmin):
-    list_display = ("country", "rate", "valid_from", "valid_to", "source")
+    list_display = ("country", "percent", "valid_from_on", "valid_until_on", "source")
     list_filter = ("country",)
 
 

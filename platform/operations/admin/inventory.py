@@ -8,11 +8,11 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import StackedInline
 from unfold.decorators import display
-from unfold.widgets import UnfoldAdminPasswordInput
+from unfold.widgets import UnfoldAdminPasswordWidget
 
 from inventory.models import BmcEndpoint, Fabric, GpuModel, Image, Node, NodeType, Pool, Rack, Site, Stock
 from inventory.states import NodeState
-from operations.base import OperatorAdmin, ReadOnlyInline, reasoned, staff_actor
+from operations.base import OperatorAdmin, ReadOnlyInline, note, reasoned, staff_actor
 from provisioning import services
 from provisioning.models import EraseRecord, HealthFinding, HealthRecord, Job
 
@@ -75,12 +75,12 @@ class ImageAdmin(OperatorAdmin):
     search_fields = ("code", "name", "version")
 
 
-class BmcForm(forms.ModelForm[BmcEndpoint]):
+class BmcForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable at run time
     new_password = forms.CharField(
         label=_("Password"),
         required=False,
         strip=False,
-        widget=UnfoldAdminPasswordInput(render_value=False, attrs={"autocomplete": "new-password"}),
+        widget=UnfoldAdminPasswordWidget(render_value=False, attrs={"autocomplete": "new-password"}),
         help_text=_("Write-only. Leave empty to keep the present one."),
     )
 
@@ -174,7 +174,9 @@ class NodeAdmin(OperatorAdmin):
         icon="login",
     )
     def take_in(self, request: HttpRequest, reason: str, object_id: int) -> None:
-        services.request_intake(node=_node(object_id), actor=staff_actor(request), reason=reason)
+        node = _node(object_id)
+        note(request, subject_ref=node.ref, kind="node.intake_requested", reason=reason)
+        services.request_intake(node=node, actor=staff_actor(request))
 
     @reasoned(
         description=_("Clean again"),

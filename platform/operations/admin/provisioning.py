@@ -5,7 +5,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
-from operations.base import ReadOnlyAdmin, ReadOnlyInline, reasoned, staff_actor
+from operations.base import ReadOnlyAdmin, ReadOnlyInline, note, reasoned, staff_actor
 from provisioning import services
 from provisioning.models import EraseRecord, HealthFinding, HealthRecord, Job, JobStep
 
@@ -43,7 +43,9 @@ class JobAdmin(ReadOnlyAdmin):
 
     @reasoned(description=_("Retry"), explanation=_("Begin again where it failed."), icon="replay")
     def retry(self, request: HttpRequest, reason: str, object_id: int) -> None:
-        services.retry_job(job=Job.objects.get(pk=object_id), actor=staff_actor(request), reason=reason)
+        job = Job.objects.get(pk=object_id)
+        note(request, subject_ref=job.ref, kind="job.retry_requested", reason=reason)
+        services.retry_job(job=job, actor=staff_actor(request))
 
     @reasoned(
         description=_("Cancel"),

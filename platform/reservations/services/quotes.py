@@ -26,8 +26,8 @@ from reservations.states import QUOTE, QuoteEvent, QuoteState
 def quote(*, actor: Actor, request: QuoteRequest) -> Quote:
     """Price and place a request; the price is frozen until the quote expires.
 
-    Raises InvalidRequest, UnknownChoice, LimitReached, Forbidden, TenantSuspended, or NoCapacity with what ruled out each
-    candidate in its context.
+    Raises InvalidRequest, UnknownChoice, LimitReached, Forbidden, TenantSuspended, or NoCapacity with what ruled out
+    each candidate in its context.
     """
     permissions.require(actor, Permission.RESERVE)
     with transaction.atomic():
