@@ -37,7 +37,6 @@ def prepare_demonstration(
     if not rack.path.exists():
         say("Building the emulated rack")
         steps.run("rack", rack.arguments(boot_url=boot_url))
-    rack.point_to(boot_url=boot_url)
     images, boot = steps.state_dir / "images", steps.state_dir / "boot"
     lab = sorted((REPOSITORY / "lab").glob("*.py"))
     for name, module, folder in (("images", "lab.image", images), ("artefacts", "lab.artefacts", boot)):
@@ -47,9 +46,8 @@ def prepare_demonstration(
             steps.run(name, ["-m", module, "--out", str(folder)])
             steps.remember(name, made_from)
     index = images / "index.json"
-    nodes = "".join(sorted(node for node in rack.path.read_text().splitlines() if '"boot_url"' not in node))
     people = [f"{role} {login.email}" for role, login in sorted(logins.items())]
-    seeded = digest([nodes, index, *_seed_files(), *people, _database_mark(steps, identity_only=True)])
+    seeded = digest([rack.path, index, *_seed_files(), *people, _database_mark(steps, identity_only=True)])
     if not steps.current("seed_demo", seeded):
         say("Enrolling the demonstration sites")
         steps.run("seed_demo", ["manage.py", "seed_demo", "--rack", str(rack.path), "--images", str(index)])

@@ -1,4 +1,4 @@
-"""The emulated rack's file, as far as the supervisor cares: made once, then only the platform's address changes."""
+"""The emulated rack's file, as far as the supervisor cares."""
 
 import json
 import random
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from embedded.places import port_taken, write_private
+from embedded.places import port_taken
 
 DEFAULT_NET = "127.77"
 PROBED_PORTS = (8443, 22022)
@@ -34,13 +34,6 @@ class RackFile:
             *(["--instant"] if self.instant else []),
         ]
 
-    def point_to(self, *, boot_url: str) -> None:
-        """Let the nodes' DHCP hand out this platform's address: the port may have changed since the file was made."""
-        content = self._read()
-        if content["boot_url"] == boot_url:
-            return
-        write_private(self.path, json.dumps(content | {"boot_url": boot_url}, indent=1) + "\n")
-
     def sites(self) -> list[str]:
         """The codes of the sites, in the file's order."""
         return list(dict.fromkeys(node["site"] for node in self._read()["nodes"]))
@@ -48,15 +41,6 @@ class RackFile:
     def protocols(self) -> Counter[str]:
         """How many nodes speak which BMC protocol."""
         return Counter(node["bmc"]["protocol"] for node in self._read()["nodes"])
-
-    def probes(self) -> list[tuple[str, int]]:
-        """BMC addresses that answer once the rack is up: the first and the last that listen on TCP."""
-        found = [
-            (node["bmc"]["address"], node["bmc"]["port"])
-            for node in self._read()["nodes"]
-            if node["bmc"]["protocol"] == "redfish"
-        ]
-        return found[:1] + found[-1:]
 
     def _read(self) -> dict[str, Any]:
         content: dict[str, Any] = json.loads(self.path.read_text())

@@ -1,7 +1,8 @@
 """Whether something answers already."""
 
 import http.client
-import socket
+import json
+from pathlib import Path
 
 
 def answers_healthy(host: str, port: int, *, path: str = "/healthz", timeout_s: float = 5.0) -> bool:
@@ -16,10 +17,10 @@ def answers_healthy(host: str, port: int, *, path: str = "/healthz", timeout_s: 
         connection.close()
 
 
-def listens(host: str, port: int, *, timeout_s: float = 1.0) -> bool:
-    """Whether somebody accepts connections there."""
+def lab_ready(state_dir: Path, *, pid: int | None) -> bool:
+    """Whether the lab of this pid has written that all its BMCs listen."""
     try:
-        with socket.create_connection((host, port), timeout=timeout_s):
-            return True
-    except OSError:
+        said = json.loads((state_dir / "ready.json").read_text())
+    except (OSError, ValueError):
         return False
+    return isinstance(said, dict) and said.get("pid") == pid

@@ -28,7 +28,7 @@ from embedded.postgres import Postgres
 from embedded.prepare import prepare_demonstration, prepare_platform
 from embedded.processes import Identity, tail
 from embedded.rack import RackFile
-from embedded.readiness import answers_healthy, listens
+from embedded.readiness import answers_healthy, lab_ready
 from embedded.redis import Redis
 
 HOST = "127.0.0.1"
@@ -254,7 +254,10 @@ class Stack:
         queues = self.environment.get("CHAPEK_WORKER_QUEUES", "control")
         celery = ["-m", "celery", "-A", "config"]
         commands: dict[str, list[str]] = {
-            "lab": ["-m", "lab.serve", "--rack", str(self.rack.path), "--state", str(self.state_dir / "lab")],
+            "lab": [
+                *("-m", "lab.serve", "--rack", str(self.rack.path), "--state", str(self.state_dir / "lab")),
+                *("--boot-url", self.url),
+            ],
             "web": [
                 *("-m", "uvicorn", "config.asgi:application", "--host", HOST, "--port", str(self.port)),
                 *("--workers", str(self.web_workers), "--lifespan", "off", "--no-access-log", "--no-server-header"),
@@ -289,12 +292,12 @@ class Stack:
             self._lifeline.hold(program.pid)
 
     def _await_ready(self) -> None:
-        """Wait for the portal's health and the rack's first BMC; a program that ends meanwhile will not come up."""
+        """Wait for the portal's health and the rack's BMCs; a program that ends meanwhile will not come up."""
         checks: dict[str, Callable[[], bool]] = {}
         if "web" in self.processes:
             checks["web"] = lambda: answers_healthy(HOST, int(self.port or 0))
         if "lab" in self.processes:
-            checks["lab"] = lambda: all(listens(*address) for address in self.rack.probes())
+            checks["lab"] = lambda: lab_ready(self.state_dir / "lab", pid=self._programs["lab"].pid)
         deadline_s = time.monotonic() + READY_TIMEOUT_S
         while checks:
             for name, program in self._programs.items():
