@@ -88,10 +88,10 @@ class NodeSsh:
                 command.kill()
             if terminal is not None:
                 terminal.close()
-        if status < 0:
-            process.exit(SIGNALLED - status)
-        else:
-            process.exit(status)
+        process.exit(SIGNALLED - status if status < 0 else status)
+        with contextlib.suppress(TimeoutError, asyncssh.Error, OSError):
+            async with asyncio.timeout(DRAIN_S):
+                await process.wait_closed()
 
 
 class _Login(asyncssh.SSHServer):
@@ -140,7 +140,8 @@ def authorized_keys(home: Path) -> asyncssh.SSHAuthorizedKeys | None:
 
 async def _through_pipes(process: asyncssh.SSHServerProcess[bytes], command: Command) -> int:
     child = command.child
-    await process.redirect(stdin=child.stdin, stdout=child.stdout, stderr=child.stderr)
+    # No end-of-file when stdout ends: it is for the whole channel, and what stderr still has to say would be lost.
+    await process.redirect(stdin=child.stdin, stdout=child.stdout, stderr=child.stderr, send_eof=False)
     gone = asyncio.ensure_future(process.channel.wait_closed())
     ended = asyncio.ensure_future(command.wait())
     try:

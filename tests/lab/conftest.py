@@ -65,5 +65,6 @@ def lab(emulator):
     """The running lab with its notes and faults cleared."""
     emulator.platform.reset()
     yield emulator
+    emulator.log_out()
     for node in emulator.rack.nodes:
         ask(state=emulator.state, request={"op": "clear", "node": node.name})

@@ -1,4 +1,4 @@
-"""A lab in its own process and a tiny platform: what lab tests talk to. Loopback prefix 127.88 (BMC) and 127.89 (SSH)."""
+"""A lab in its own process and a tiny platform, on the loopback prefixes 127.88 (BMC) and 127.89 (SSH)."""
 
 import base64
 import json
@@ -62,7 +62,6 @@ class Platform:
                 platform.note(platform.requests, f"GET {self.path}")
                 body = platform.scripts.get(self.path)
                 if self.path.startswith("/boot/mac/") and body is None:
-                    body = "#!ipxe\nchain ${nothing}http://nowhere.invalid/ || chain /boot/t0ken/script.ipxe?mac=${net0/mac}\n"
                     body = "#!ipxe\nchain /boot/t0ken/script.ipxe?mac=${net0/mac}&serial=${serial}\n"
                 elif self.path.startswith("/boot/t0ken/script.ipxe"):
                     body = platform.script()
@@ -118,6 +117,7 @@ class Emulator:
     key: paramiko.PKey
     key_file: Path
     authorized: str
+    sessions: list[sushy.auth.SessionAuth] = field(default_factory=list)
 
     def node(self, name: str) -> Node:
         return next(node for node in self.rack.nodes if node.name == name)
@@ -146,7 +146,13 @@ class Emulator:
     def redfish(self, name: str) -> sushy.Sushy:
         bmc = self.node(name).bmc
         auth = sushy.auth.SessionAuth(bmc.username, bmc.password)
+        self.sessions.append(auth)
         return sushy.Sushy(f"https://{bmc.address}:{bmc.port}", auth=auth, verify=False)
+
+    def log_out(self) -> None:
+        """sushy would log out at the end of the process, when the lab is gone, and retry for a minute."""
+        while self.sessions:
+            self.sessions.pop().close()
 
     def boot_rescue(self, name: str) -> str:
         """Into rescue by Redfish; the host key the node reported."""
@@ -163,7 +169,6 @@ class Emulator:
         )
         system.reset_system(sushy.ResetType.ON)
         self.platform.wait(self.platform.reports, before + 1)
-        root._auth.close()
         return self.platform.reports[-1]["host_keys"][0]
 
     def login(

@@ -24,6 +24,7 @@ def system_ssh(lab, name, user, host_key, command, tmp_path, *, key_file=None, t
     arguments += ["-tt"] if terminal else []
     return subprocess.run(
         [*arguments, f"{user}@{ssh.address}", *([command] if command else [])],
+        check=False,
         capture_output=True,
         text=True,
         timeout=30,

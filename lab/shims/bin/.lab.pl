@@ -30,7 +30,7 @@ sub drives { return rows("$NODE/hw/drives", qw(name serial model size tran)); }
 # The drive a device path means: the namespace or, for NVMe, its controller.
 sub drive_of {
     my ($path) = @_;
-    $path =~ s{.*/}{};
+    $path =~ s{^\Q$DISKS\E/}{} or return undef;
     for my $drive (drives()) {
         (my $controller = $drive->{name}) =~ s/n\d+$//;
         return $drive if $path eq $drive->{name} || ($drive->{tran} eq 'nvme' && $path eq $controller);
