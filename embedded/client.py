@@ -18,6 +18,16 @@ TIMEOUT_S = 30
 _Answer = TypeVar("_Answer")
 
 
+ORGANISATION = {
+    "legal_name": "Analytical Engines s.r.o.",
+    "address_line": "Technická 2",
+    "postal_code": "166 27",
+    "city": "Praha",
+    "country": "CZ",
+    "vat_id": "",
+}
+
+
 class ClientError(Exception):
     """The product answered something else than was expected; says what."""
 
@@ -163,6 +173,13 @@ class Client:
         answer = self.submit("/organisation/", **facts, **ticks)
         if answer.url.endswith("/organisation/"):
             raise ClientError(f"the organisation was refused: {_text(answer.text)[:2000]}")
+
+    def sign_up(self, *, email: str, password: str, **facts: str) -> None:
+        """From a stranger to a member of an organisation of its own: confirm the address, enter the facts, accept."""
+        self.submit("/accounts/signup/", email=email, password1=password, password2=password)
+        self.submit(self.mail_link(to=email, containing="confirm-email"))
+        self.log_in(email=email, password=password)
+        self.accept_and_register(**{**ORGANISATION, "billing_email": email, **facts})
 
     def stream(self, path: str, *, timeout_s: float) -> Iterator[dict[str, Any]]:
         """The messages of an event stream, as JSON, until it ends or the time is over."""

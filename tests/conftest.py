@@ -4,12 +4,15 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from embedded.client import Client, wait_for
 from embedded.stack import Stack
+
+PASSWORD = "correct-horse-battery-staple"
 
 
 @pytest.fixture(scope="session")
@@ -65,3 +68,26 @@ def clean_nodes(stack: Stack, visitor: Client) -> int:
         return total if total and sum(line["free_now"] for line in lines) == total else None
 
     return wait_for(look, timeout_s=120, what="every node to be clean and free", every_s=0.5)
+
+
+@pytest.fixture(scope="session")
+def buyers(stack: Stack) -> list[Client]:
+    """Five tenants who signed up as anyone does, each with an SSH key and an API key."""
+    people = []
+    for number in range(5):
+        client = Client(url=stack.url)
+        client.sign_up(email=f"buyer-{number}@tenant.example", password=PASSWORD, legal_name=f"Buyer {number} s.r.o.")
+        client.make_api_key(name="buyer", scopes=["read", "write"])
+        client.call("POST", "/ssh-keys", json={"name": "key", "public_key": new_public_key()})
+        wait_for(
+            lambda buyer=client: True if Decimal(buyer.call("GET", "/account")["balance"]["available"]) > 0 else None,
+            timeout_s=20,
+            what="the demonstration credit",
+        )
+        people.append(client)
+    return people
+
+
+def new_public_key() -> str:
+    public = Ed25519PrivateKey.generate().public_key()
+    return public.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
