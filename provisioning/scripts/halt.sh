@@ -1,0 +1,2 @@
+# Everything written, before the power is taken away. Parameters: none.
+sync
