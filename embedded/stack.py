@@ -11,31 +11,28 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Self
 
-from embedded.child import Child, Program, Restarts, describe_exit
+from embedded.child import Child, describe_exit
 from embedded.demo import REPOSITORY, Login, Steps, logins
 from embedded.environment import inherited_environment, make_state_folders, platform_environment
-from embedded.errors import EmbeddedError, StoppedError
-from embedded.lifeline import Lifeline
-from embedded.logs import rotate
+from embedded.errors import EmbeddedError
 from embedded.places import free_port, port_taken, require_room
 from embedded.postgres import Postgres
 from embedded.prepare import prepare_demonstration, prepare_platform
 from embedded.processes import Identity, tail
+from embedded.programs import HOST, command_lines, site_queues
 from embedded.rack import RackFile
 from embedded.readiness import answers_healthy, lab_ready
 from embedded.redis import Redis
+from embedded.supervision import Supervision
 
-HOST = "127.0.0.1"
 ALL = ("lab", "web", "worker", "beat")
 STOP_ORDER = ("beat", "worker", "web", "lab", "redis", "postgres")
 READY_TIMEOUT_S = 120
-WATCH_S = 0.25
 WARM_STOP_S = 20.0
 """A worker may finish its step in this time; a step is a lease, so what is cut off is done again."""
 
@@ -79,18 +76,10 @@ class Stack:
             path=self.state_dir / "rack.json", fleet=fleet, node_count=node_count, instant=instant, ipmi=ipmi
         )
         self.environment: dict[str, str] = {}
-        self.failed = threading.Event()
-        """Set when a program had to be given up."""
         self._urls = (database_url, redis_url)
         self._extra = dict(extra or {})
         self._say = say
-        self._programs: dict[str, Program] = {}
-        self._restarts: dict[str, Restarts] = {}
-        self._down: set[str] = set()
-        self._guard = threading.RLock()
-        self._stopping = threading.Event()
-        self._watcher: threading.Thread | None = None
-        self._lifeline: Lifeline | None = None
+        self.supervision = Supervision(say=say)
         self._lock_file: IO[str] | None = None
 
     @property
@@ -106,7 +95,7 @@ class Stack:
     @property
     def names(self) -> tuple[str, ...]:
         """The programs that were started, in the order of their start."""
-        return tuple(self._programs)
+        return tuple(self.supervision.programs)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -119,7 +108,6 @@ class Stack:
 
         Raises EmbeddedError with one line that says what is in the way.
         """
-        self._stopping.clear()
         try:
             self._start()
         except BaseException:
@@ -129,24 +117,15 @@ class Stack:
 
     def interrupt(self) -> None:
         """Let a start that is under way in another thread end early, with StoppedError."""
-        self._stopping.set()
+        self.supervision.stopping.set()
 
     def stop(self) -> None:
         """Stop everything in order, each with a bound. Safe to call twice."""
-        self._stopping.set()
-        if self._watcher is not None and self._watcher is not threading.current_thread():
-            self._watcher.join()
-            self._watcher = None
-        with self._guard:
-            for name in [name for name in STOP_ORDER if name in self._programs]:
-                self._programs.pop(name).stop()
-            if self._lifeline is not None:
-                self._lifeline.release()
-                self._lifeline = None
-            if self._lock_file is not None:
-                (self.state_dir / "supervisor.pid").unlink(missing_ok=True)
-                self._lock_file.close()
-                self._lock_file = None
+        self.supervision.stop(order=STOP_ORDER)
+        if self._lock_file is not None:
+            (self.state_dir / "supervisor.pid").unlink(missing_ok=True)
+            self._lock_file.close()
+            self._lock_file = None
 
     def remove(self) -> None:
         """Stop, and delete what lies outside of the state folder: for tests, whose folder goes away by itself."""
@@ -156,29 +135,19 @@ class Stack:
 
     def pid(self, name: str) -> int | None:
         """The pid of a program, None when it is down."""
-        with self._guard:
-            return self._programs[name].pid
+        return self.supervision.pid(name)
 
     def log(self, name: str) -> Path:
         """Where a program's output goes."""
-        return self._programs[name].log_path
+        return self.supervision.programs[name].log_path
 
     def kill(self, name: str, number: int = signal.SIGKILL, *, keep_down: bool = False) -> None:
         """Send one program a signal. The supervisor starts it again, unless `keep_down` (then: `restart`)."""
-        with self._guard:
-            pid = self._programs[name].pid
-            if pid is None or self._programs[name].exit_code() is not None:
-                raise EmbeddedError(f"{name} does not run")
-            if keep_down:
-                self._down.add(name)
-            os.kill(pid, number)  # our own child, not yet reaped: the number is surely its own
+        self.supervision.kill(name, number, keep_down=keep_down)
 
     def restart(self, name: str) -> None:
         """Stop one program in order, if it runs, and start it."""
-        with self._guard:
-            self._programs[name].stop()
-            self._down.discard(name)
-            self._launch(name)
+        self.supervision.restart(name)
 
     def manage(self, *arguments: str, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
         """Run `manage.py` with this stack's settings; raises CalledProcessError with its output when it fails."""
@@ -194,30 +163,45 @@ class Stack:
         )
 
     def _start(self) -> None:
+        self.supervision.begin()
         require_room(self.state_dir, gib=1 if self.fast else 2)
         make_state_folders(self.state_dir)
         self._take_lock()
         if self.port is None:
             self.port = free_port(HOST)
         self._require_port()
-        self._lifeline = Lifeline()
-        for name, program in (("postgres", self.postgres), ("redis", self.redis)):
-            if program is not None:
-                self._programs[name] = program
-                self._launch(name)
+        if self.postgres is not None:
+            self.supervision.add("postgres", self.postgres)
+        if self.redis is not None:
+            self.supervision.add("redis", self.redis)
         if self.postgres is not None:
             self.postgres.create_database()
         self._settings()
-        steps = Steps(state_dir=self.state_dir, environment=self.environment, stopping=self._stopping)
+        steps = Steps(state_dir=self.state_dir, environment=self.environment, stopping=self.supervision.stopping)
         prepare_platform(steps=steps, say=self._say)
         if "lab" in self.processes:
             prepare_demonstration(steps=steps, rack=self.rack, boot_url=self.url, logins=self.logins, say=self._say)
-        self._define()
+            self.environment.setdefault("CHAPEK_WORKER_QUEUES", ",".join(["control", *site_queues(self.rack.sites())]))
+        commands = command_lines(
+            port=self.port or 0,
+            state_dir=self.state_dir,
+            rack=self.rack.path,
+            queues=self.environment.get("CHAPEK_WORKER_QUEUES", "control"),
+            web_workers=self.web_workers,
+            worker_threads=self.worker_threads,
+        )
+        warm_stop_s = 5.0 if self.fast else WARM_STOP_S
         for name in self.processes:
-            self._launch(name)
+            child = Child(
+                arguments=commands[name],
+                environment=self.environment,
+                log_path=self.state_dir / "log" / f"{name}.log",
+                cwd=REPOSITORY,
+                stop_steps=[(signal.SIGTERM, warm_stop_s if name == "worker" else 6.0), (signal.SIGQUIT, 2.0)],
+            )
+            self.supervision.add(name, child)
         self._await_ready()
-        self._watcher = threading.Thread(target=self._watch, name="supervisor", daemon=True)
-        self._watcher.start()
+        self.supervision.watch()
 
     def _take_lock(self) -> None:
         lock_file = (self.state_dir / "lock").open("a")
@@ -248,59 +232,16 @@ class Stack:
             extra={"CHAPEK_LOGINS_FILE": str(self.state_dir / "logins.json")} | self._extra,
         )
 
-    def _define(self) -> None:
-        if "lab" in self.processes and "CHAPEK_WORKER_QUEUES" not in self.environment:
-            self.environment["CHAPEK_WORKER_QUEUES"] = ",".join(["control", *(f"site.{s}" for s in self.rack.sites())])
-        queues = self.environment.get("CHAPEK_WORKER_QUEUES", "control")
-        celery = ["-m", "celery", "-A", "config"]
-        commands: dict[str, list[str]] = {
-            "lab": [
-                *("-m", "lab.serve", "--rack", str(self.rack.path), "--state", str(self.state_dir / "lab")),
-                *("--boot-url", self.url),
-            ],
-            "web": [
-                *("-m", "uvicorn", "config.asgi:application", "--host", HOST, "--port", str(self.port)),
-                *("--workers", str(self.web_workers), "--lifespan", "off", "--no-access-log", "--no-server-header"),
-                *("--timeout-graceful-shutdown", "3", "--log-level", "warning"),
-            ],
-            "worker": [
-                *(*celery, "worker", "-P", "threads", "-c", str(self.worker_threads), "-Q", queues),
-                *("-l", "info", "--without-gossip", "--without-mingle", "--without-heartbeat"),
-            ],
-            "beat": [*celery, "beat", "-s", str(self.state_dir / "beat" / "schedule"), "-l", "warning"],
-        }
-        warm_stop_s = 5.0 if self.fast else WARM_STOP_S
-        for name in self.processes:
-            self._programs[name] = Child(
-                arguments=[sys.executable, *commands[name]],
-                environment=self.environment,
-                log_path=self.state_dir / "log" / f"{name}.log",
-                cwd=REPOSITORY,
-                stop_steps=[(signal.SIGTERM, warm_stop_s if name == "worker" else 6.0), (signal.SIGQUIT, 2.0)],
-            )
-
-    def _go_on(self) -> None:
-        if self._stopping.is_set():
-            raise StoppedError("stopped while starting")
-
-    def _launch(self, name: str) -> None:
-        self._go_on()
-        program = self._programs[name]
-        program.start()
-        self._restarts.setdefault(name, Restarts()).started(now_s=time.monotonic())
-        if self._lifeline is not None:
-            self._lifeline.hold(program.pid)
-
     def _await_ready(self) -> None:
         """Wait for the portal's health and the rack's BMCs; a program that ends meanwhile will not come up."""
         checks: dict[str, Callable[[], bool]] = {}
         if "web" in self.processes:
             checks["web"] = lambda: answers_healthy(HOST, int(self.port or 0))
         if "lab" in self.processes:
-            checks["lab"] = lambda: lab_ready(self.state_dir / "lab", pid=self._programs["lab"].pid)
+            checks["lab"] = lambda: lab_ready(self.state_dir / "lab", pid=self.pid("lab"))
         deadline_s = time.monotonic() + READY_TIMEOUT_S
         while checks:
-            for name, program in self._programs.items():
+            for name, program in self.supervision.programs.items():
                 if (code := program.exit_code()) is not None:
                     said = tail(program.log_path, lines=1)
                     if "address already in use" in said:
@@ -310,42 +251,5 @@ class Stack:
             if checks and time.monotonic() > deadline_s:
                 name = next(iter(checks))
                 raise EmbeddedError(f"{name} did not answer in {READY_TIMEOUT_S} s (log: {self.log(name)})")
-            self._stopping.wait(0.05 if checks else 0)
-            self._go_on()
-
-    def _watch(self) -> None:
-        """Start again what ended by itself, with growing waits; keep the logs bounded."""
-        while not self._stopping.wait(WATCH_S):
-            with self._guard:
-                for name, program in self._programs.items():
-                    if self._stopping.is_set():
-                        return
-                    rotate(program.log_path)
-                    if name not in self._down:
-                        self._tend(name, program)
-
-    def _tend(self, name: str, program: Program) -> None:
-        restarts, now_s = self._restarts[name], time.monotonic()
-        if restarts.due_at_s is not None:
-            if now_s < restarts.due_at_s:
-                return
-            try:
-                program.stop()  # forget the dead one
-                self._launch(name)
-            except (EmbeddedError, OSError) as error:
-                self._say(str(error))
-                self._again(name, program, now_s=now_s, how="did not start")
-            return
-        code = program.exit_code()
-        if code is not None:
-            self._again(name, program, now_s=now_s, how=f"ended ({describe_exit(code)})")
-
-    def _again(self, name: str, program: Program, *, now_s: float, how: str) -> None:
-        restarts = self._restarts[name]
-        wait_s = restarts.ended(now_s=now_s)
-        if wait_s is None:
-            self._down.add(name)
-            self._say(f"{name} {how} {restarts.in_a_row} times in a row: given up (log: {program.log_path})")
-            self.failed.set()
-        else:
-            self._say(f"{name} {how}: starting it again in {wait_s:g} s (log: {program.log_path})")
+            self.supervision.stopping.wait(0.05 if checks else 0)
+            self.supervision.go_on()

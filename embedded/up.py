@@ -86,7 +86,7 @@ class Supervisor:
             return 130 if self.asked_to_stop.is_set() else 1
         try:
             self._tell()
-            while not self.asked_to_stop.wait(0.5) and not self.stack.failed.is_set():
+            while not self.asked_to_stop.wait(0.5) and not self.stack.supervision.failed.is_set():
                 pass
         finally:
             self.say("Stopping")
