@@ -1,5 +1,7 @@
 """Credit given by the operator, and credit lines."""
 
+from django.db import transaction
+
 from accounts.models import Tenant
 from billing.models import AccountKind, CreditLine, LedgerTransaction
 from billing.services import ledger
@@ -12,6 +14,7 @@ from common.money import Money
 from compliance.audit.services import record
 
 
+@transaction.atomic
 def grant_credit(*, tenant: Tenant, amount: Money, reason: str, actor: Actor) -> LedgerTransaction:
     """Give prepaid credit away (goodwill, demonstration); open invoices are paid from it at once.
 
@@ -49,6 +52,7 @@ def grant_credit(*, tenant: Tenant, amount: Money, reason: str, actor: Actor) ->
     return posted
 
 
+@transaction.atomic
 def open_credit_line(
     *,
     tenant: Tenant,
@@ -85,6 +89,7 @@ def open_credit_line(
     return line
 
 
+@transaction.atomic
 def close_credit_line(*, tenant: Tenant, source: CreditLine.Source, actor: Actor, reason: str = "") -> int:
     """No more credit from this source; what was used is still owed. Returns how many lines were closed."""
     now = database_now()

@@ -22,6 +22,7 @@ LAST_MINUTE_S = 60
 """Renewal comes once a minute: less than this much money left is none left."""
 
 
+@transaction.atomic
 def hold_next_hour(
     *, tenant_id: int, reservation_ref: str, hourly_gross: Money, at: datetime, ends_at: datetime | None = None
 ) -> Hold:
@@ -60,6 +61,7 @@ def hold_next_hour(
     return hold
 
 
+@transaction.atomic
 def release_hold(*, reservation_ref: str, at: datetime) -> Hold | None:
     """The next hour is no longer held. What was used stays held until its invoice is issued; else all is free."""
     found = Hold.objects.filter(reservation_ref=reservation_ref, released_at=None).first()

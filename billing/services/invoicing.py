@@ -3,6 +3,7 @@
 from datetime import datetime
 from decimal import Decimal
 
+from django.db import transaction
 from django.db.models import Max
 from django.utils.translation import gettext as _
 
@@ -12,10 +13,12 @@ from billing.services.ledger import lock_money
 from billing.services.metering import cut_metering
 from billing.states import INVOICE, InvoiceState
 from common.actors import Actor
+from common.clock import database_now
 from common.errors import InvalidRequest
 from common.state_machine import born
 
 
+@transaction.atomic
 def draft_invoice(
     *, tenant_id: int, at: datetime, actor: Actor, reservation_ref: str = "", currency: str = "EUR"
 ) -> Invoice | None:
@@ -24,8 +27,6 @@ def draft_invoice(
     What still runs is cut at ``at`` and goes on in the same second. An open draft of the same scope grows instead of
     a second one being made. Returns None when there is nothing to invoice. ``at`` is not later than now.
     """
-    from common.clock import database_now
-
     if at > database_now():
         raise InvalidRequest("time that has not passed cannot be invoiced", field="at")
     cut_metering(tenant_id=tenant_id, reservation_ref=reservation_ref, at=at, actor=actor)

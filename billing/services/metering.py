@@ -30,6 +30,7 @@ class UsageSubject:
     project_ref: str = ""
 
 
+@transaction.atomic
 def start_metering(
     *,
     tenant_id: int,
@@ -69,6 +70,7 @@ def start_metering(
     return opened
 
 
+@transaction.atomic
 def stop_metering(
     *, reservation_ref: str, until_at: datetime, actor: Actor, node_ids: Sequence[int] | None = None
 ) -> list[UsageInterval]:
@@ -84,6 +86,7 @@ def stop_metering(
     return [_close(row, until_at=max(until_at, row.from_at), actor=actor) for row in rows]
 
 
+@transaction.atomic
 def cut_metering(*, tenant_id: int, at: datetime, actor: Actor, reservation_ref: str = "") -> int:
     """Close what runs at ``at`` and go on in the same second, so that a running reservation can be invoiced.
 

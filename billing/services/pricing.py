@@ -128,6 +128,7 @@ def freeze_price(*, tenant: Tenant, price: Price) -> PriceSnapshot:
     )
 
 
+@transaction.atomic
 def add_price(
     *,
     site: Site,
@@ -181,6 +182,7 @@ def add_price(
     return price
 
 
+@transaction.atomic
 def end_price(*, price: Price, at: datetime, actor: Actor) -> Price:
     """End a price at ``at``, not in the past; promises made from it stay. Raises InvalidRequest, Conflict."""
     now = database_now()
@@ -202,6 +204,7 @@ def end_price(*, price: Price, at: datetime, actor: Actor) -> Price:
     return locked
 
 
+@transaction.atomic
 def load_tax_rates() -> int:
     """Bring in the VAT rates that come with the product; rows that exist stay as they are. Returns how many are new."""
     made = 0

@@ -1,6 +1,6 @@
 import pytest
-from common.clock import database_now
 
+from common.clock import database_now
 from tests.billing.world import make_price, make_seller, make_tenant
 
 

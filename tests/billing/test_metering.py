@@ -1,17 +1,18 @@
+import itertools
 from datetime import timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 import pytest
+from django.db import IntegrityError
+
 from billing import selectors, services
 from billing.errors import MeteringOverlap
 from billing.models import AccountKind, LedgerEntry, UsageInterval
 from billing.states import UsageState
 from common.errors import InvalidRequest
 from compliance.audit.models import AuditEvent
-from django.db import IntegrityError, connection, transaction
-
-from tests.billing.world import CONDUCTOR, subject, use, utc
+from tests.billing.world import CONDUCTOR, run_sql, subject, use, utc
 
 pytestmark = pytest.mark.django_db
 
@@ -54,7 +55,7 @@ def test_seconds_are_those_that_passed_whatever_the_calendar_does(tenant, price,
 def test_consecutive_intervals_of_a_node_leave_no_second_out_and_count_none_twice(tenant, price):
     node = subject()
     cuts = [utc(2026, 5, 1, 10, 0, second) for second in (0, 7, 7, 31, 59)]
-    for number, (from_at, until_at) in enumerate(zip(cuts, cuts[1:], strict=False)):
+    for number, (from_at, until_at) in enumerate(itertools.pairwise(cuts)):
         use(tenant, price, from_at=from_at, until_at=until_at, nodes=[node], reservation_ref=f"res_{number}")
     rows = UsageInterval.objects.order_by("from_at", "pk")
     assert sum(row.seconds(at=row.until_at) for row in rows) == 59
@@ -113,12 +114,6 @@ def test_parts_of_seconds_are_refused(tenant, price):
         _start(tenant, price, [subject()], utc(2026, 5, 1, 10, 0, 0, 1))
 
 
-def _sql(statement, *values):
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(statement, values)
-        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-
-
 @pytest.mark.parametrize(
     "change",
     [
@@ -133,7 +128,7 @@ def _sql(statement, *values):
 def test_the_database_refuses_to_change_what_was_used(tenant, price, change):
     use(tenant, price, from_at=utc(2026, 5, 1, 10), until_at=utc(2026, 5, 1, 11))
     with pytest.raises(IntegrityError):
-        _sql(change)
+        run_sql(change)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +145,7 @@ def test_the_database_refuses_to_change_what_was_used(tenant, price, change):
 def test_the_database_refuses_a_meter_that_is_wound_wrong(tenant, price, change):
     _start(tenant, price, [subject()], utc(2026, 5, 1, 10))
     with pytest.raises(IntegrityError):
-        _sql(change)
+        run_sql(change)
 
 
 def test_cost_grows_by_the_second_and_is_the_amount_billed_in_the_end(tenant, price):

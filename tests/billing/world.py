@@ -4,9 +4,11 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import count
 
+from django.db import connection, transaction
+
 from accounts.models import Tenant
 from billing import services
-from billing.models import LegalEntity, Price
+from billing.models import LedgerEntry, LedgerTransaction, LegalEntity, Price
 from billing.services import UsageSubject
 from common.actors import Actor, ActorKind, system_actor
 from common.money import Money
@@ -103,3 +105,21 @@ def make_seller(**facts):
             **facts,
         }
     )
+
+
+def run_sql(statement, *values):
+    """Run one statement and every deferred check."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+
+
+def post_raw(*entries):
+    """A ledger transaction behind the service's back: (account, amount) each, then every deferred check."""
+    with transaction.atomic():
+        made = LedgerTransaction.objects.create(
+            key="raw", kind="raw", subject_ref="raw", actor_ref="raw", occurred_at=utc(2026, 5, 1)
+        )
+        for account, amount in entries:
+            LedgerEntry.objects.create(transaction=made, account=account, amount=Decimal(amount))
+        connection.check_constraints()
