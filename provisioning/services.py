@@ -84,7 +84,7 @@ def request_release(*, node: Node, reservation_ref: str, actor: Actor, reason: s
     """Take the node back from a reservation: whatever runs for it is cancelled, then power off, erase, health.
 
     Asking again returns the release that is under way or done. A deployment that has not begun is only cancelled, and
-    `node.cleaned` is published at once. Raises JobConflict when the node serves another reservation.
+    `node.cleaned` is published at once. Raises JobConflict when the node never served this reservation.
     """
     locked = lock_node(node.pk)
     queued = Job.objects.filter(
@@ -95,15 +95,12 @@ def request_release(*, node: Node, reservation_ref: str, actor: Actor, reason: s
         payload = {"node_id": locked.pk, "reservation_ref": reservation_ref, "untouched": True}
         outbox.publish(kind="node.cleaned", aggregate=locked.ref, payload=payload, occurred_at=database_now())
         return queued
-    earlier = (
-        Job.objects.filter(node=locked, reservation_ref=reservation_ref, kind=JobKind.RELEASE).order_by("-pk").first()
-    )
-    if earlier is not None and serves(locked) != reservation_ref:
-        return earlier
-    _require_served(locked, reservation_ref)
-    if (locked.state, NodeEvent.RELEASE) not in NODE.table:
-        # In cleaning already after a failed deployment, or quarantined: its own way back to sale is under way.
-        return earlier or Job.objects.filter(node=locked, reservation_ref=reservation_ref).latest("pk")
+    latest = Job.objects.filter(node=locked, reservation_ref=reservation_ref).order_by("-pk").first()
+    if latest is None:
+        raise JobConflict(f"node {locked.name} never served this reservation", node=locked.ref)
+    if serves(locked) != reservation_ref or (locked.state, NodeEvent.RELEASE) not in NODE.table:
+        # Clean again or serving another; in cleaning already after a failed deployment; or quarantined.
+        return latest
     running = live_job(locked)
     if running is not None:
         _cancel(running, actor=actor, reason=reason)

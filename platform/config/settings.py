@@ -242,7 +242,7 @@ CHAPEK_IPMI_GAP_S = env.number(
     "IPMI_GAP_S", 0 if CHAPEK_EMBEDDED else 5
 )  # least pause between two IPMI commands to one BMC
 CHAPEK_RESCUE_KERNEL = env.text("RESCUE_KERNEL", "vmlinuz")  # files below CHAPEK_BOOT_ARTEFACTS_DIR
-CHAPEK_RESCUE_INITRD = env.text("RESCUE_INITRD", "initrd")
+CHAPEK_RESCUE_INITRD = env.text("RESCUE_INITRD", "initrd.img")
 
 LOGGING_CONFIG = None
 from observability.logs import configure  # noqa: E402 - logging is set up once the settings above exist

@@ -9,214 +9,436 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('inventory', '0001_initial'),
+        ("inventory", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='BmcTurn',
+            name="BmcTurn",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('owner', models.CharField(blank=True, default='', max_length=80)),
-                ('held_until', models.DateTimeField(blank=True, null=True)),
-                ('next_command_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('node', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='bmc_turn', to='inventory.node')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("owner", models.CharField(blank=True, default="", max_length=80)),
+                ("held_until", models.DateTimeField(blank=True, null=True)),
+                ("next_command_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                (
+                    "node",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="bmc_turn", to="inventory.node"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Job',
+            name="Job",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('ref', models.CharField(default=provisioning.models.jobs.job_ref, editable=False, max_length=40, unique=True)),
-                ('kind', models.CharField(choices=[('intake', 'Intake: verify, inspect and clean a new node'), ('clean', 'Clean: erase and check'), ('deploy', 'Deploy an image for a tenant'), ('release', 'Release: take back, erase and check'), ('power', 'Power action for the tenant')], max_length=8)),
-                ('tenant_id', models.BigIntegerField(blank=True, null=True)),
-                ('reservation_ref', models.CharField(blank=True, db_index=True, default='', max_length=40)),
-                ('parameters', models.JSONField(default=dict, help_text='Plain facts, never a secret')),
-                ('user_data_sealed', models.BinaryField(blank=True, null=True)),
-                ('private_key_sealed', models.BinaryField(blank=True, null=True)),
-                ('requested_by', models.CharField(blank=True, default='', max_length=60)),
-                ('state', models.CharField(choices=[('ready', 'Its turn has come; no worker has it yet'), ('leased', 'A worker is at it'), ('waiting', 'Waits for a time or for the node to report'), ('done', 'Finished'), ('failed', 'Ended with a typed failure'), ('cancelled', "Given up on somebody's word")], default='ready', max_length=9)),
-                ('state_changed_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('is_queued', models.BooleanField(default=False)),
-                ('lease_owner', models.CharField(blank=True, default='', max_length=80)),
-                ('lease_expires_at', models.DateTimeField(blank=True, null=True)),
-                ('fencing_token', models.BigIntegerField(default=0)),
-                ('run_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('nudges', models.PositiveIntegerField(default=0, help_text='News from the node since the job began')),
-                ('position', models.PositiveSmallIntegerField(default=0, help_text='Which step is next or under way')),
-                ('attempts', models.PositiveSmallIntegerField(default=0, help_text='Of the present step')),
-                ('deadline_at', models.DateTimeField(blank=True, help_text='Of the present step', null=True)),
-                ('failure_code', models.CharField(blank=True, default='', max_length=60)),
-                ('failure_reason', models.TextField(blank=True, default='')),
-                ('failure_fault', models.CharField(blank=True, default='', max_length=10)),
-                ('image_token_sha256', models.CharField(blank=True, db_index=True, default='', max_length=64)),
-                ('image_token_expires_at', models.DateTimeField(blank=True, null=True)),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('started_at', models.DateTimeField(blank=True, null=True)),
-                ('finished_at', models.DateTimeField(blank=True, null=True)),
-                ('image', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='inventory.image')),
-                ('node', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='jobs', to='inventory.node')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "ref",
+                    models.CharField(
+                        default=provisioning.models.jobs.job_ref, editable=False, max_length=40, unique=True
+                    ),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("intake", "Intake: verify, inspect and clean a new node"),
+                            ("clean", "Clean: erase and check"),
+                            ("deploy", "Deploy an image for a tenant"),
+                            ("release", "Release: take back, erase and check"),
+                            ("power", "Power action for the tenant"),
+                        ],
+                        max_length=8,
+                    ),
+                ),
+                ("tenant_id", models.BigIntegerField(blank=True, null=True)),
+                ("reservation_ref", models.CharField(blank=True, db_index=True, default="", max_length=40)),
+                ("parameters", models.JSONField(default=dict, help_text="Plain facts, never a secret")),
+                ("user_data_sealed", models.BinaryField(blank=True, null=True)),
+                ("private_key_sealed", models.BinaryField(blank=True, null=True)),
+                ("requested_by", models.CharField(blank=True, default="", max_length=60)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("ready", "Its turn has come; no worker has it yet"),
+                            ("leased", "A worker is at it"),
+                            ("waiting", "Waits for a time or for the node to report"),
+                            ("done", "Finished"),
+                            ("failed", "Ended with a typed failure"),
+                            ("cancelled", "Given up on somebody's word"),
+                        ],
+                        default="ready",
+                        max_length=9,
+                    ),
+                ),
+                ("state_changed_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("is_queued", models.BooleanField(default=False)),
+                ("lease_owner", models.CharField(blank=True, default="", max_length=80)),
+                ("lease_expires_at", models.DateTimeField(blank=True, null=True)),
+                ("fencing_token", models.BigIntegerField(default=0)),
+                ("run_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("nudges", models.PositiveIntegerField(default=0, help_text="News from the node since the job began")),
+                ("position", models.PositiveSmallIntegerField(default=0, help_text="Which step is next or under way")),
+                ("attempts", models.PositiveSmallIntegerField(default=0, help_text="Of the present step")),
+                ("deadline_at", models.DateTimeField(blank=True, help_text="Of the present step", null=True)),
+                ("failure_code", models.CharField(blank=True, default="", max_length=60)),
+                ("failure_reason", models.TextField(blank=True, default="")),
+                ("failure_fault", models.CharField(blank=True, default="", max_length=10)),
+                ("image_token_sha256", models.CharField(blank=True, db_index=True, default="", max_length=64)),
+                ("image_token_expires_at", models.DateTimeField(blank=True, null=True)),
+                ("created_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("started_at", models.DateTimeField(blank=True, null=True)),
+                ("finished_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "image",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="inventory.image",
+                    ),
+                ),
+                (
+                    "node",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="jobs", to="inventory.node"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-created_at', '-pk'],
+                "ordering": ["-created_at", "-pk"],
             },
         ),
         migrations.CreateModel(
-            name='HealthRecord',
+            name="HealthRecord",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('ref', models.CharField(default=provisioning.models.evidence.health_ref, editable=False, max_length=40, unique=True)),
-                ('reservation_ref', models.CharField(blank=True, db_index=True, default='', max_length=40)),
-                ('phase', models.CharField(choices=[('cleaning', 'After the erase, in the rescue system'), ('handover', 'Before the hand-over, in the installed system')], max_length=8)),
-                ('passed', models.BooleanField()),
-                ('gpu_count', models.PositiveIntegerField()),
-                ('gpu_model', models.CharField(blank=True, default='', max_length=80)),
-                ('measured', models.JSONField(default=dict, help_text='Per GPU: serial, temperature, ECC, remapped rows')),
-                ('checked_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('node', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='health_records', to='inventory.node')),
-                ('job', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='health_records', to='provisioning.job')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "ref",
+                    models.CharField(
+                        default=provisioning.models.evidence.health_ref, editable=False, max_length=40, unique=True
+                    ),
+                ),
+                ("reservation_ref", models.CharField(blank=True, db_index=True, default="", max_length=40)),
+                (
+                    "phase",
+                    models.CharField(
+                        choices=[
+                            ("cleaning", "After the erase, in the rescue system"),
+                            ("handover", "Before the hand-over, in the installed system"),
+                        ],
+                        max_length=8,
+                    ),
+                ),
+                ("passed", models.BooleanField()),
+                ("gpu_count", models.PositiveIntegerField()),
+                ("gpu_model", models.CharField(blank=True, default="", max_length=80)),
+                (
+                    "measured",
+                    models.JSONField(default=dict, help_text="Per GPU: serial, temperature, ECC, remapped rows"),
+                ),
+                ("checked_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                (
+                    "node",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="health_records", to="inventory.node"
+                    ),
+                ),
+                (
+                    "job",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="health_records",
+                        to="provisioning.job",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-checked_at', '-pk'],
+                "ordering": ["-checked_at", "-pk"],
             },
         ),
         migrations.CreateModel(
-            name='EraseRecord',
+            name="EraseRecord",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('ref', models.CharField(default=provisioning.models.evidence.erase_ref, editable=False, max_length=40, unique=True)),
-                ('reservation_ref', models.CharField(blank=True, db_index=True, default='', max_length=40)),
-                ('drive_serial', models.CharField(max_length=60)),
-                ('drive_model', models.CharField(blank=True, default='', max_length=80)),
-                ('size_bytes', models.BigIntegerField()),
-                ('method', models.CharField(choices=[('nvme_sanitize_block', 'NVMe sanitize, block erase'), ('nvme_sanitize_crypto', 'NVMe sanitize, crypto erase'), ('nvme_format_crypto', 'NVMe format, cryptographic erase (SES 2)'), ('nvme_format_user_data', 'NVMe format, user data erase (SES 1)'), ('ata_secure_erase', 'ATA security erase unit, enhanced where offered'), ('overwrite', 'Full overwrite with zeros')], max_length=24)),
-                ('standard', models.CharField(max_length=80)),
-                ('capability', models.JSONField(default=dict, help_text='What the drive said it can do')),
-                ('samples_checked', models.PositiveIntegerField()),
-                ('markers_planted', models.PositiveIntegerField()),
-                ('started_at', models.DateTimeField()),
-                ('finished_at', models.DateTimeField()),
-                ('duration_s', models.PositiveIntegerField()),
-                ('done_by', models.CharField(max_length=60)),
-                ('node', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='erase_records', to='inventory.node')),
-                ('job', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='erase_records', to='provisioning.job')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "ref",
+                    models.CharField(
+                        default=provisioning.models.evidence.erase_ref, editable=False, max_length=40, unique=True
+                    ),
+                ),
+                ("reservation_ref", models.CharField(blank=True, db_index=True, default="", max_length=40)),
+                ("drive_serial", models.CharField(max_length=60)),
+                ("drive_model", models.CharField(blank=True, default="", max_length=80)),
+                ("size_bytes", models.BigIntegerField()),
+                (
+                    "method",
+                    models.CharField(
+                        choices=[
+                            ("nvme_sanitize_block", "NVMe sanitize, block erase"),
+                            ("nvme_sanitize_crypto", "NVMe sanitize, crypto erase"),
+                            ("nvme_format_crypto", "NVMe format, cryptographic erase (SES 2)"),
+                            ("nvme_format_user_data", "NVMe format, user data erase (SES 1)"),
+                            ("ata_secure_erase", "ATA security erase unit, enhanced where offered"),
+                            ("overwrite", "Full overwrite with zeros"),
+                        ],
+                        max_length=24,
+                    ),
+                ),
+                ("standard", models.CharField(max_length=80)),
+                ("capability", models.JSONField(default=dict, help_text="What the drive said it can do")),
+                ("samples_checked", models.PositiveIntegerField()),
+                ("markers_planted", models.PositiveIntegerField()),
+                ("started_at", models.DateTimeField()),
+                ("finished_at", models.DateTimeField()),
+                ("duration_s", models.PositiveIntegerField()),
+                ("done_by", models.CharField(max_length=60)),
+                (
+                    "node",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="erase_records", to="inventory.node"
+                    ),
+                ),
+                (
+                    "job",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="erase_records", to="provisioning.job"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-finished_at', 'drive_serial'],
+                "ordering": ["-finished_at", "drive_serial"],
             },
         ),
         migrations.CreateModel(
-            name='BootSession',
+            name="BootSession",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('ref', models.CharField(default=provisioning.models.boot.boot_ref, editable=False, max_length=40, unique=True)),
-                ('purpose', models.CharField(choices=[('rescue', 'Rescue system over the network'), ('installed', 'Installed system from disk')], max_length=9)),
-                ('mac', models.CharField(max_length=17)),
-                ('script_token_sha256', models.CharField(blank=True, default='', max_length=64)),
-                ('report_token_sha256', models.CharField(blank=True, default='', max_length=64)),
-                ('public_key', models.TextField(blank=True, default='')),
-                ('private_key_sealed', models.BinaryField(blank=True, null=True)),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('expires_at', models.DateTimeField()),
-                ('fetched_at', models.DateTimeField(blank=True, null=True)),
-                ('reported_at', models.DateTimeField(blank=True, null=True)),
-                ('revoked_at', models.DateTimeField(blank=True, null=True)),
-                ('host_keys', models.JSONField(default=list)),
-                ('node', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='boot_sessions', to='inventory.node')),
-                ('job', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='boot_sessions', to='provisioning.job')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "ref",
+                    models.CharField(
+                        default=provisioning.models.boot.boot_ref, editable=False, max_length=40, unique=True
+                    ),
+                ),
+                (
+                    "purpose",
+                    models.CharField(
+                        choices=[
+                            ("rescue", "Rescue system over the network"),
+                            ("installed", "Installed system from disk"),
+                        ],
+                        max_length=9,
+                    ),
+                ),
+                ("mac", models.CharField(max_length=17)),
+                ("script_token_sha256", models.CharField(blank=True, default="", max_length=64)),
+                ("report_token_sha256", models.CharField(blank=True, default="", max_length=64)),
+                ("public_key", models.TextField(blank=True, default="")),
+                ("private_key_sealed", models.BinaryField(blank=True, null=True)),
+                ("created_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("expires_at", models.DateTimeField()),
+                ("fetched_at", models.DateTimeField(blank=True, null=True)),
+                ("reported_at", models.DateTimeField(blank=True, null=True)),
+                ("revoked_at", models.DateTimeField(blank=True, null=True)),
+                ("host_keys", models.JSONField(default=list)),
+                (
+                    "node",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="boot_sessions", to="inventory.node"
+                    ),
+                ),
+                (
+                    "job",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="boot_sessions", to="provisioning.job"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='JobStep',
+            name="JobStep",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=40)),
-                ('position', models.PositiveSmallIntegerField()),
-                ('state', models.CharField(choices=[('pending', 'Not begun'), ('running', 'Under way'), ('done', 'Done'), ('failed', 'Failed')], default='pending', max_length=8)),
-                ('started_at', models.DateTimeField(blank=True, null=True)),
-                ('finished_at', models.DateTimeField(blank=True, null=True)),
-                ('attempts', models.PositiveSmallIntegerField(default=0)),
-                ('detail', models.JSONField(default=dict)),
-                ('job', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='steps', to='provisioning.job')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=40)),
+                ("position", models.PositiveSmallIntegerField()),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("pending", "Not begun"),
+                            ("running", "Under way"),
+                            ("done", "Done"),
+                            ("failed", "Failed"),
+                        ],
+                        default="pending",
+                        max_length=8,
+                    ),
+                ),
+                ("started_at", models.DateTimeField(blank=True, null=True)),
+                ("finished_at", models.DateTimeField(blank=True, null=True)),
+                ("attempts", models.PositiveSmallIntegerField(default=0)),
+                ("detail", models.JSONField(default=dict)),
+                (
+                    "job",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="steps", to="provisioning.job"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['job_id', 'position'],
+                "ordering": ["job_id", "position"],
             },
         ),
         migrations.CreateModel(
-            name='HealthFinding',
+            name="HealthFinding",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('gpu_count', 'GPUs are missing or too many'), ('gpu_model', 'A GPU is of another model'), ('ecc', 'Uncorrectable memory errors'), ('remap', 'Rows of GPU memory could not be remapped, or wait for a reset'), ('xid', 'The driver reported an XID error'), ('thermal', 'Too hot'), ('diagnosis', 'The GPU diagnosis failed'), ('driver', 'The GPU driver does not answer'), ('hardware', 'Hardware differs from what was enrolled'), ('drive', 'A drive could not be erased or checked'), ('bmc', 'The BMC is out of reach or changed its identity')], max_length=12)),
-                ('severity', models.CharField(choices=[('info', 'For information'), ('warning', 'Watch'), ('critical', 'Critical')], max_length=8)),
-                ('bars_allocation', models.BooleanField()),
-                ('part', models.CharField(blank=True, default='', help_text='Serial number or slot', max_length=80)),
-                ('evidence', models.JSONField(default=dict)),
-                ('since', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('last_seen_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('resolved_at', models.DateTimeField(blank=True, null=True)),
-                ('node', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='findings', to='inventory.node')),
-                ('record', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='findings', to='provisioning.healthrecord')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("gpu_count", "GPUs are missing or too many"),
+                            ("gpu_model", "A GPU is of another model"),
+                            ("ecc", "Uncorrectable memory errors"),
+                            ("remap", "Rows of GPU memory could not be remapped, or wait for a reset"),
+                            ("xid", "The driver reported an XID error"),
+                            ("thermal", "Too hot"),
+                            ("diagnosis", "The GPU diagnosis failed"),
+                            ("driver", "The GPU driver does not answer"),
+                            ("hardware", "Hardware differs from what was enrolled"),
+                            ("drive", "A drive could not be erased or checked"),
+                            ("bmc", "The BMC is out of reach or changed its identity"),
+                        ],
+                        max_length=12,
+                    ),
+                ),
+                (
+                    "severity",
+                    models.CharField(
+                        choices=[("info", "For information"), ("warning", "Watch"), ("critical", "Critical")],
+                        max_length=8,
+                    ),
+                ),
+                ("bars_allocation", models.BooleanField()),
+                ("part", models.CharField(blank=True, default="", help_text="Serial number or slot", max_length=80)),
+                ("evidence", models.JSONField(default=dict)),
+                ("since", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("last_seen_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("resolved_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "node",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="findings", to="inventory.node"
+                    ),
+                ),
+                (
+                    "record",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="findings",
+                        to="provisioning.healthrecord",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-since', '-pk'],
-                'constraints': [models.UniqueConstraint(condition=models.Q(('resolved_at', None)), fields=('node', 'kind', 'part'), name='one_open_finding_per_part')],
+                "ordering": ["-since", "-pk"],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("resolved_at", None)),
+                        fields=("node", "kind", "part"),
+                        name="one_open_finding_per_part",
+                    )
+                ],
             },
         ),
         migrations.AddIndex(
-            model_name='job',
-            index=models.Index(models.F('run_at'), condition=models.Q(('is_queued', False), ('state__in', ('ready', 'leased', 'waiting'))), name='job_due'),
+            model_name="job",
+            index=models.Index(
+                models.F("run_at"),
+                condition=models.Q(("is_queued", False), ("state__in", ("ready", "leased", "waiting"))),
+                name="job_due",
+            ),
         ),
         migrations.AddIndex(
-            model_name='job',
-            index=models.Index(fields=['node', '-created_at'], name='job_by_node'),
+            model_name="job",
+            index=models.Index(fields=["node", "-created_at"], name="job_by_node"),
         ),
         migrations.AddConstraint(
-            model_name='job',
-            constraint=models.UniqueConstraint(condition=models.Q(('is_queued', False), ('state__in', ('ready', 'leased', 'waiting'))), fields=('node',), name='one_live_job_per_node'),
+            model_name="job",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("is_queued", False), ("state__in", ("ready", "leased", "waiting"))),
+                fields=("node",),
+                name="one_live_job_per_node",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='job',
-            constraint=models.UniqueConstraint(condition=models.Q(('kind', 'deploy'), ('state__in', ('ready', 'leased', 'waiting'))), fields=('node', 'reservation_ref'), name='one_live_deployment_per_reservation'),
+            model_name="job",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("kind", "deploy"), ("state__in", ("ready", "leased", "waiting"))),
+                fields=("node", "reservation_ref"),
+                name="one_live_deployment_per_reservation",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='job',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('state', 'leased'), _negated=True), ('lease_expires_at__isnull', False), _connector='OR'), name='leased_has_expiry'),
+            model_name="job",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("state", "leased"), _negated=True), ("lease_expires_at__isnull", False), _connector="OR"
+                ),
+                name="leased_has_expiry",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='eraserecord',
-            constraint=models.UniqueConstraint(fields=('job', 'drive_serial'), name='one_erase_per_drive_and_job'),
+            model_name="eraserecord",
+            constraint=models.UniqueConstraint(fields=("job", "drive_serial"), name="one_erase_per_drive_and_job"),
         ),
         migrations.AddConstraint(
-            model_name='eraserecord',
-            constraint=models.CheckConstraint(condition=models.Q(('markers_planted__gt', 0), ('samples_checked__gt', 0)), name='erase_was_read_back'),
+            model_name="eraserecord",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("markers_planted__gt", 0), ("samples_checked__gt", 0)), name="erase_was_read_back"
+            ),
         ),
         migrations.AddIndex(
-            model_name='bootsession',
-            index=models.Index(fields=['job', 'purpose'], name='boot_by_job'),
+            model_name="bootsession",
+            index=models.Index(fields=["job", "purpose"], name="boot_by_job"),
         ),
         migrations.AddConstraint(
-            model_name='bootsession',
-            constraint=models.UniqueConstraint(condition=models.Q(('script_token_sha256', ''), _negated=True), fields=('script_token_sha256',), name='one_script_token'),
+            model_name="bootsession",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("script_token_sha256", ""), _negated=True),
+                fields=("script_token_sha256",),
+                name="one_script_token",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='bootsession',
-            constraint=models.UniqueConstraint(condition=models.Q(('report_token_sha256', ''), _negated=True), fields=('report_token_sha256',), name='one_report_token'),
+            model_name="bootsession",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("report_token_sha256", ""), _negated=True),
+                fields=("report_token_sha256",),
+                name="one_report_token",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='bootsession',
-            constraint=models.UniqueConstraint(condition=models.Q(('reported_at', None), ('revoked_at', None)), fields=('node', 'purpose'), name='one_open_boot_per_node'),
+            model_name="bootsession",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("reported_at", None), ("revoked_at", None)),
+                fields=("node", "purpose"),
+                name="one_open_boot_per_node",
+            ),
         ),
         migrations.AddIndex(
-            model_name='jobstep',
-            index=models.Index(fields=['name', '-finished_at'], name='step_durations'),
+            model_name="jobstep",
+            index=models.Index(fields=["name", "-finished_at"], name="step_durations"),
         ),
         migrations.AddConstraint(
-            model_name='jobstep',
-            constraint=models.UniqueConstraint(fields=('job', 'position'), name='one_step_per_position'),
+            model_name="jobstep",
+            constraint=models.UniqueConstraint(fields=("job", "position"), name="one_step_per_position"),
         ),
     ]

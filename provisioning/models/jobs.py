@@ -95,7 +95,11 @@ class Job(models.Model):
 
     def user_data(self) -> str:
         """The tenant's user data in clear; empty when none was given."""
-        return "" if self.user_data_sealed is None else vault.unseal(bytes(self.user_data_sealed), context=USER_DATA).decode()
+        return (
+            ""
+            if self.user_data_sealed is None
+            else vault.unseal(bytes(self.user_data_sealed), context=USER_DATA).decode()
+        )
 
     def private_key(self) -> str:
         """The one-time deployment key in clear, as OpenSSH PEM."""
