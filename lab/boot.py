@@ -75,21 +75,21 @@ class Firmware:
     async def _run(self, script: str, *, base: str) -> str | Kernel | None:
         """The URL to chain to, the kernel to boot, or None for exit (and for a script that ends)."""
         for raw in script.replace("\\\n", " ").splitlines()[1:]:
-            for option in self._alternatives(raw):
-                command, *words = option
-                try:
-                    verdict = await self._command(command, words, base=base)
-                except BootError as error:
-                    if option is self._last:
-                        raise
-                    self.say(f"iPXE: {error}")
-                    continue
-                if verdict != "":
-                    return verdict
-                break
+            verdict = await self._line(self._alternatives(raw), base=base)
+            if verdict != "":
+                return verdict
         return None
 
-    _last: list[str] = field(default_factory=list, init=False)
+    async def _line(self, options: list[list[str]], *, base: str) -> str | Kernel | None:
+        """Run the first alternative that works; the last one's failure is the script's. Returns as `_command`."""
+        for position, (command, *words) in enumerate(options, start=1):
+            try:
+                return await self._command(command, words, base=base)
+            except BootError as error:
+                if position == len(options):
+                    raise
+                self.say(f"iPXE: {error}")
+        return ""
 
     def _alternatives(self, raw: str) -> list[list[str]]:
         """The commands of one line: `a || b` runs b only when a failed."""
@@ -98,12 +98,10 @@ class Firmware:
             return []
         line = _VARIABLE.sub(lambda match: self.variables.get(match.group(1).split(":")[0], ""), line)
         options = [shlex.split(part) for part in line.split("||")]
-        options = [option for option in options if option]
-        self._last = options[-1] if options else []
-        return options
+        return [option for option in options if option]
 
     async def _command(self, command: str, words: list[str], *, base: str) -> str | Kernel | None:
-        """ "" to go on, else what `_run` returns."""
+        """What `_run` returns, or an empty string to go on with the next line."""
         operands = [word for word in words if not word.startswith("--")]
         if command == "chain" and operands:
             return urljoin(base, operands[0])
@@ -131,7 +129,7 @@ class Firmware:
 
     async def _get(self, url: str, *, limit: int) -> bytes:
         body = bytearray()
-        await self._fetch(url, lambda chunk: body.extend(chunk), limit=limit, restart=body.clear)
+        await self._fetch(url, body.extend, limit=limit, restart=body.clear)
         return bytes(body)
 
     async def _download(self, url: str, *, magic: bool) -> None:
@@ -162,10 +160,10 @@ class Firmware:
                 restart()
             try:
                 async with self.http.get(url, timeout=_TIMEOUT, allow_redirects=False) as answer:
-                    if answer.status >= 500 or answer.status == 429:  # noqa: PLR2004 - HTTP's own numbers
+                    if answer.status >= 500 or answer.status == 429:
                         self.say(f"iPXE: HTTP {answer.status}, retrying")
                         continue
-                    if answer.status != 200:  # noqa: PLR2004 - HTTP's own number
+                    if answer.status != 200:
                         raise BootError(f"{_shown(url)}: HTTP {answer.status}: No such file or directory")
                     left = limit
                     async for chunk in answer.content.iter_chunked(1 << 18):

@@ -14,7 +14,10 @@
 | erase_lies | every erase command reports success and erases nothing |
 | gpu_missing | that many GPUs are gone from the bus |
 | gpu_ecc | uncorrectable memory errors on GPU 0 |
-| gpu_hot, gpu_xid, pcie_width, dcgm_fails | GPU 0 or all run hot, an XID in the kernel log, a narrow link, a failed diagnosis |
+| gpu_hot | all GPUs run 60 degrees hotter |
+| gpu_xid | that XID in the kernel log |
+| pcie_width | GPU 0 has that many PCIe lanes |
+| dcgm_fails | the DCGM diagnosis fails |
 """
 
 import argparse
@@ -25,8 +28,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 KEYS = frozenset(
-    "dead slow_s wrong_power power_stuck boot_ignored auth_broken ssh_dead no_report erase_fails erase_lies"
-    " gpu_missing gpu_ecc gpu_hot gpu_xid pcie_width dcgm_fails".split()  # noqa: SIM905 - one line reads better
+    {
+        *("dead", "slow_s", "wrong_power", "power_stuck", "boot_ignored", "auth_broken", "ssh_dead", "no_report"),
+        *("erase_fails", "erase_lies", "gpu_missing", "gpu_ecc", "gpu_hot", "gpu_xid", "pcie_width", "dcgm_fails"),
+    }
 )
 SOCKET_NAME = "control.sock"
 ANSWER_TIMEOUT_S = 10.0

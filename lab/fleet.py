@@ -91,7 +91,7 @@ def generate(
         for model, count in site.counts.items():
             for number in range(1, count + 1):
                 third, fourth = octet + place // HOSTS_PER_OCTET, FIRST_HOST + place % HOSTS_PER_OCTET
-                if third > 255:  # noqa: PLR2004 - the last value of an octet
+                if third > 255:
                     raise RackError(f"network {net} has no room for so many nodes")
                 ipmi = int((place + 1) * ipmi_share) > int(place * ipmi_share)
                 bmc = Bmc(
@@ -146,7 +146,7 @@ def _password() -> str:
 
 def _prefix(net: str) -> tuple[int, int]:
     parts = net.split(".")
-    if len(parts) != 2 or not all(p.isdigit() for p in parts) or int(parts[1]) > 254:  # noqa: PLR2004 - two octets
+    if len(parts) != 2 or not all(p.isdigit() for p in parts) or int(parts[1]) > 254:
         raise RackError(f"network {net!r}: two octets expected, such as {DEFAULT_NET}")
     require_loopback(address=f"{net}.1.1", what=f"network {net}")
     return int(parts[0]), int(parts[1])

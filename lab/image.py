@@ -54,7 +54,8 @@ def raw_image(*, image: DemoImage) -> bytes:
     facts = {"os": image.os, "default_user": image.default_user, "kernel": image.kernel}
     head = IMAGE_MAGIC + json.dumps(facts).encode() + b"\n"
     noise = b"".join(
-        hashlib.sha256(f"{image.os}:{block}".encode()).digest() for block in range(NOISE_BYTES // hashlib.sha256().digest_size)
+        hashlib.sha256(f"{image.os}:{block}".encode()).digest()
+        for block in range(NOISE_BYTES // hashlib.sha256().digest_size)
     )
     filler = f"{image.os} {image.version}\n".encode()
     rest = IMAGE_BYTES - HEADER_BYTES - len(noise)

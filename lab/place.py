@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import json
 import os
 import stat
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from lab.rack import Node
 from lab.sandbox import Sandbox, SandboxError, prepare, unreachable_parent
 
 FALLBACK = Path("/var/tmp")  # noqa: S108 - our own directory there is made safely, see _own_directory
+PLACE_NAME = "place.json"  # where the nodes' directories are, for whoever cleans up
 NODE_OWNED = ("disks", "root", "tmp")
 LAB_OWNED = ("hw", "run")
 _BUS = ("18", "2A", "3A", "5D", "9A", "AB", "BA", "DB")
@@ -59,6 +61,7 @@ def open_place(*, state: Path) -> Place:
             raise SandboxError(f"{blocked} is closed to uid {sandbox.uid}, which runs the nodes' commands")
     _own_directory(run)
     _own_directory(run / "nodes")
+    (state / PLACE_NAME).write_text(json.dumps({"run": str(run)}) + "\n", encoding="utf-8")
     shims.install(target=run / "shims", tools=sandbox.tools)
     return Place(state=state, run=run, sandbox=sandbox)
 

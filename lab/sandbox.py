@@ -1,6 +1,6 @@
-"""Where a node's commands may act: another user, no new rights, and a Landlock fence around the node's own directory.
+"""Where a node's commands may act: another user, no new rights, a Landlock fence around the node's directory.
 
-Started as root, the lab gives every node command to an unprivileged uid. Started by an ordinary user, commands keep that
+Started as root, the lab gives every node command to an unprivileged uid. Started by an ordinary user, they keep that
 user; then the fence (Linux Landlock, kernel 5.13 or later, needs no privilege) is what keeps them in their directory.
 The fence is put on a thread of the lab, never on the lab: its children inherit it.
 """
@@ -21,11 +21,13 @@ PERL = "/usr/bin/perl"
 
 # Harmless tools taken from the host as they are. Everything else a node can call is one of our shims.
 HOST_TOOLS = (
-    "awk base64 basename cat chmod cmp comm cp cut date dirname env expr false find fold grep egrep fgrep gzip gunzip"
-    " head id join ln ls mawk md5sum mkdir mkfifo mktemp mv nl od paste printf pwd readlink realpath rm rmdir sed seq"
-    " sha256sum sha512sum sleep sort split stat stty sync tac tail tee test timeout touch tr true truncate tty uniq wc"
-    " xargs zcat zstd"
-).split()
+    *("awk", "base64", "basename", "cat", "chmod", "cmp", "comm", "cp", "cut", "date", "dirname", "env"),
+    *("expr", "false", "find", "fold", "grep", "egrep", "fgrep", "gzip", "gunzip", "head", "id", "join", "ln"),
+    *("ls", "mawk", "md5sum", "mkdir", "mkfifo", "mktemp", "mv", "nl", "od", "paste", "printf", "pwd"),
+    *("readlink", "realpath", "rm", "rmdir", "sed", "seq", "sha256sum", "sha512sum", "sleep", "sort", "split"),
+    *("stat", "stty", "sync", "tac", "tail", "tee", "test", "timeout", "touch", "tr", "true", "truncate"),
+    *("tty", "uniq", "wc", "xargs", "zcat", "zstd"),
+)
 WRAPPED_TOOLS = ("dd",)  # reached through a shim of the same name
 
 _READ_TREES = ("/usr/lib", "/usr/lib64", "/lib", "/lib64", "/usr/share/perl", "/usr/share/perl5", "/etc/perl")

@@ -15,6 +15,7 @@ HEADER_BYTES = 4096
 SEED_LABEL = b"CIDATA"
 SEED_FILE_BYTES = 1024 * 1024
 _ENTRY = 32
+_FIRST_CLUSTER, _CHAIN_END = 2, 0xFFF8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +116,7 @@ def read_fat_root(path: Path, *, label: bytes) -> dict[str, bytes]:
         return {}
     with os.fdopen(descriptor, "rb") as stream:
         boot = stream.read(512)
-        if len(boot) < 512 or boot[54:59] != b"FAT16" or boot[43:54].rstrip() != label:  # noqa: PLR2004 - a sector
+        if len(boot) < 512 or boot[54:59] != b"FAT16" or boot[43:54].rstrip() != label:
             return {}
         sector, per_cluster, reserved, fats, entries, _, _, fat_sectors = struct.unpack_from("<HBHBHHBH", boot, 11)
         stream.seek(reserved * sector)
@@ -124,14 +125,15 @@ def read_fat_root(path: Path, *, label: bytes) -> dict[str, bytes]:
         root = stream.read(entries * _ENTRY)
         data_at = (reserved + fats * fat_sectors) * sector + entries * _ENTRY
         files: dict[str, bytes] = {}
-        for name, cluster, size in _directory(root):
-            content = bytearray()
-            steps = 0
-            while 2 <= cluster < 0xFFF8 and len(content) < min(size, SEED_FILE_BYTES) and steps < len(fat) // 2:  # noqa: PLR2004 - FAT16's own marks
-                stream.seek(data_at + (cluster - 2) * per_cluster * sector)
+        for name, first, size in _directory(root):
+            content, cluster = bytearray(), first
+            # A chain is no longer than the table, whatever a broken one says.
+            for _ in range(len(fat) // 2):
+                if not _FIRST_CLUSTER <= cluster < _CHAIN_END or len(content) >= min(size, SEED_FILE_BYTES):
+                    break
+                stream.seek(data_at + (cluster - _FIRST_CLUSTER) * per_cluster * sector)
                 content += stream.read(per_cluster * sector)
                 cluster = int.from_bytes(fat[cluster * 2 : cluster * 2 + 2], "little")
-                steps += 1
             files[name] = bytes(content[:size])
         return files
 
@@ -143,10 +145,10 @@ def _directory(root: bytes) -> list[tuple[str, int, int]]:
         entry = root[at : at + _ENTRY]
         if entry[0] == 0:
             break
-        if entry[0] == 0xE5 or (entry[11] & 0x08 and entry[11] != 0x0F):  # noqa: PLR2004 - deleted, volume label
+        if entry[0] == 0xE5 or (entry[11] & 0x08 and entry[11] != 0x0F):
             long = ""
             continue
-        if entry[11] == 0x0F:  # noqa: PLR2004 - part of a long name
+        if entry[11] == 0x0F:
             units = (entry[1:11] + entry[14:26] + entry[28:32]).decode("utf-16-le", "replace")
             part = units.split("\0")[0].rstrip("\uffff")
             long = part if entry[0] & 0x40 else part + long

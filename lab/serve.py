@@ -14,11 +14,12 @@ import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import aiohttp
 
-from lab.faults import SOCKET_NAME, FaultError, FaultPlan
+from lab.control import Control
+from lab.faults import FaultPlan
 from lab.journal import Journal
 from lab.machine import Machine
 from lab.place import Place, open_node, open_place
@@ -32,7 +33,6 @@ from lab.system import EmulatedSystem
 READY_NAME = "ready.json"
 LOCK_NAME = "lock"
 CONNECTIONS = 200
-REQUEST_BYTES = 64 * 1024
 
 
 class Closable(Protocol):
@@ -49,7 +49,7 @@ class Lab:
         self._redfish: list[RedfishService] = []
         self._ipmi: list[Closable] = []
         self._http: aiohttp.ClientSession | None = None
-        self._control: asyncio.Server | None = None
+        self._control = Control(machines=self.machines, place=place)
 
     async def start(self) -> None:
         """Bring every BMC up, then the machines that were on when the lab last ended.
@@ -61,14 +61,13 @@ class Lab:
         )
         for node in self.rack.nodes:
             await self._start_node(node, self._http)
-        await self._listen_control()
+        await self._control.start()
         for machine in self.machines.values():
             if machine.recall():
                 await machine.power("on")
 
     async def close(self) -> None:
-        if self._control is not None:
-            self._control.close()
+        self._control.close()
         for bmc in self._ipmi:
             closing = bmc.close()
             if isinstance(closing, Awaitable):
@@ -77,23 +76,6 @@ class Lab:
         await asyncio.gather(*(machine.close() for machine in self.machines.values()), return_exceptions=True)
         if self._http is not None:
             await self._http.close()
-
-    def status(self, *, name: str) -> dict[str, object]:
-        machine = self.machines[name]
-        node = machine.node
-        return {
-            "node": name,
-            "phase": machine.phase,
-            "power_on": machine.power_on,
-            "boot_device": machine.boot_device,
-            "boots": machine.boots,
-            "faults": machine.faults.active(),
-            "bmc": f"{node.bmc.protocol} {node.bmc.address}:{node.bmc.port}",
-            "ssh": f"{node.ssh.address}:{node.ssh.port}",
-            "directory": str(self.place.node_dir(name)),
-            "console": str(machine.journal.console_path),
-            "protocol_log": str(machine.journal.protocol_path),
-        }
 
     async def _start_node(self, node: Node, http: aiohttp.ClientSession) -> None:
         directory = open_node(place=self.place, node=node)
@@ -117,52 +99,13 @@ class Lab:
         if node.bmc.protocol == IPMI:
             self._ipmi.append(await _serve_ipmi(machine))
             return
-        context = server_context(
-            path=self.place.bmc / f"{node.name}.pem", serial=node.serial, address=node.bmc.address
-        )
+        context = server_context(path=self.place.bmc / f"{node.name}.pem", serial=node.serial, address=node.bmc.address)
         service = RedfishService(machine=machine, context=context)
         try:
             await service.start()
         except OSError as error:
             raise _taken(node, error) from error
         self._redfish.append(service)
-
-    async def _listen_control(self) -> None:
-        path = self.place.state / SOCKET_NAME
-        path.unlink(missing_ok=True)
-        mask = os.umask(0o177)
-        try:
-            self._control = await asyncio.start_unix_server(self._converse, path, limit=REQUEST_BYTES)
-        finally:
-            os.umask(mask)
-
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            request = json.loads(await reader.readline())
-            answer = await self._obey(request)
-        except (ValueError, KeyError, TypeError, FaultError) as error:
-            answer = {"error": f"{type(error).__name__}: {error}"}
-        writer.write(json.dumps(answer).encode() + b"\n")
-        with contextlib.suppress(ConnectionError):
-            await writer.drain()
-        writer.close()
-
-    async def _obey(self, request: dict[str, Any]) -> dict[str, object]:
-        operation, name = request["op"], request.get("node")
-        if operation == "status" and name is None:
-            return {"nodes": [self.status(name=each) for each in self.machines]}
-        if name not in self.machines:
-            raise FaultError(f"no node {name!r}")
-        machine = self.machines[name]
-        if operation == "fault":
-            machine.faults.update(values=request["set"])
-        elif operation == "clear":
-            machine.faults.clear()
-        elif operation == "power":
-            await machine.power(str(request["action"]))
-        elif operation != "status":
-            raise FaultError(f"unknown operation {operation!r}")
-        return self.status(name=name)
 
 
 async def _serve_ipmi(machine: Machine) -> Closable:

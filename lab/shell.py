@@ -24,10 +24,10 @@ CPU_S = 900
 
 # dash names the limit on processes -p, bash -u. A limit that is already lower stays.
 _LIMITS = (
-    'ulimit -c 0 2>/dev/null; ulimit -t {cpu} 2>/dev/null; ulimit -f "$LAB_FILE_BLOCKS" 2>/dev/null;'
-    " ulimit -p {processes} 2>/dev/null || ulimit -u {processes} 2>/dev/null;"
+    f'ulimit -c 0 2>/dev/null; ulimit -t {CPU_S} 2>/dev/null; ulimit -f "$LAB_FILE_BLOCKS" 2>/dev/null;'
+    f" ulimit -p {PROCESSES} 2>/dev/null || ulimit -u {PROCESSES} 2>/dev/null;"
     " unset LAB_FILE_BLOCKS; umask 022;"
-).format(cpu=CPU_S, processes=PROCESSES)
+)
 _RUN = _LIMITS + ' exec /bin/sh -c "$1"'
 _LOGIN = _LIMITS + " exec /bin/sh"
 _ON_TERMINAL = 'exec <>"$LAB_TTY" >&0 2>&0; unset LAB_TTY; '

@@ -105,7 +105,7 @@ class _Login(asyncssh.SSHServer):
         self._connection = conn
         self._node._connections.add(conn)  # noqa: SLF001 - the two halves of one server
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncssh calls it so
         if self._connection is not None:
             self._node._connections.discard(self._connection)  # noqa: SLF001 - the two halves of one server
 

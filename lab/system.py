@@ -13,6 +13,7 @@ import aiohttp
 import asyncssh
 
 from lab.boot import BootError, Firmware, Kernel, require_http_loopback
+from lab.install import install_script, public_key, stored_key
 from lab.machine import RESCUE, STARTING, SYSTEM, Machine
 from lab.seed import ImageHeader, Seed, read_header, read_plain, read_seed
 from lab.shell import NodeShell
@@ -21,7 +22,6 @@ from lab.ssh import NodeSsh
 REPORT_TRIES = 8
 PHONE_HOME_TRIES = 10
 LONGEST_PAUSE_S = 3.0
-KEY_BYTES = 16 * 1024
 _TIMEOUT = aiohttp.ClientTimeout(total=30, connect=5)
 
 
@@ -93,9 +93,9 @@ class EmulatedSystem:
             await self._report(kernel.report_url, host_key)
 
     async def _report(self, url: str, host_key: asyncssh.SSHKey) -> None:
-        body = json.dumps({"mac": self._node.mac, "serial": self._node.serial, "host_keys": [_public(host_key)]})
+        body = json.dumps({"mac": self._node.mac, "serial": self._node.serial, "host_keys": [public_key(key=host_key)]})
         status = await self._post(url, body.encode(), "application/json", tries=REPORT_TRIES)
-        self._say("report accepted" if status == 204 else f"report refused: {status}")  # noqa: PLR2004 - HTTP's own number
+        self._say("report accepted" if status == 204 else f"report refused: {status}")
 
     # Operating system
 
@@ -103,13 +103,15 @@ class EmulatedSystem:
         installed = disk.with_name(f"{disk.name}.d")
         seed = await asyncio.to_thread(read_seed, disk)
         known = read_plain(installed / "var" / "instance-id", limit=1024).decode("utf-8", "replace").strip()
-        host_key = _stored_key(installed)
+        host_key = stored_key(installed=installed)
         homes = {header.default_user: installed / "home" / header.default_user}
         homes |= {name: installed / "home" / name for name in seed.users if name.isidentifier() and name != "root"}
         first = bool(seed.instance_id) and seed.instance_id != known
         if host_key is None or first:
             host_key = asyncssh.generate_private_key("ssh-ed25519", comment=seed.hostname)
-            await self._write(_install_script(disk.name, header, seed, homes, host_key, first_boot=first))
+            await self._write(
+                install_script(drive=disk.name, header=header, seed=seed, homes=homes, key=host_key, first_boot=first)
+            )
         self._identify(seed.hostname or header.os, kernel=header.kernel)
         if first:
             self._say(f"cloud-init: new instance {seed.instance_id}, {len(homes)} account(s)")
@@ -120,7 +122,11 @@ class EmulatedSystem:
             await self._phone_home(seed, seed.phone_home, host_key)
 
     async def _phone_home(self, seed: Seed, config: Mapping[str, object], host_key: asyncssh.SSHKey) -> None:
-        known = {"pub_key_ed25519": _public(host_key), "instance_id": seed.instance_id, "hostname": seed.hostname}
+        known = {
+            "pub_key_ed25519": public_key(key=host_key),
+            "instance_id": seed.instance_id,
+            "hostname": seed.hostname,
+        }
         wanted = config.get("post", "all")
         names = list(known) if wanted == "all" or not isinstance(wanted, list) else [n for n in wanted if n in known]
         url = str(config.get("url", "")).replace("$INSTANCE_ID", seed.instance_id)
@@ -152,7 +158,7 @@ class EmulatedSystem:
                     url, data=body, headers={"Content-Type": kind}, timeout=_TIMEOUT, allow_redirects=False
                 ) as answer:
                     status = answer.status
-                    if status < 500 and status != 429:  # noqa: PLR2004 - HTTP's own numbers
+                    if status < 500 and status != 429:
                         return status
             except (aiohttp.ClientError, TimeoutError) as error:
                 self._say(f"POST failed: {type(error).__name__}")
@@ -218,44 +224,3 @@ class EmulatedSystem:
 
     def _say(self, text: str) -> None:
         self._machine.journal.console(text)
-
-
-def _public(key: asyncssh.SSHKey) -> str:
-    """`ssh-ed25519 AAAA...` without a comment."""
-    return " ".join(key.export_public_key().decode().split()[:2])
-
-
-def _stored_key(installed: Path) -> asyncssh.SSHKey | None:
-    raw = read_plain(installed / "etc" / "ssh" / "ssh_host_ed25519_key", limit=KEY_BYTES)
-    with contextlib.suppress(ValueError):
-        if raw:
-            return asyncssh.import_private_key(raw)
-    return None
-
-
-def _install_script(
-    drive: str, header: ImageHeader, seed: Seed, homes: Mapping[str, Path], key: asyncssh.SSHKey, *, first_boot: bool
-) -> str:
-    """Shell that writes the system's own files to its disk: host key, accounts, authorised keys, instance id."""
-    private = key.export_private_key().decode()
-    root = f"disks/{drive}.d"
-    lines = [
-        f"mkdir -p {root}/etc/ssh {root}/var {root}/home",
-        "umask 077",
-        f"printf %s {shlex.quote(private)} >{root}/etc/ssh/ssh_host_ed25519_key",
-    ]
-    for user in homes:
-        keys = list(seed.users.get(user, ()))
-        if user == header.default_user:
-            keys = [*seed.default_keys, *keys]
-        home = f"{root}/home/{user}"
-        lines += [f"mkdir -p {home}/.ssh", f"touch {home}/.ssh/authorized_keys"]
-        if first_boot:
-            # cloud-init adds what is missing and leaves what is there.
-            for line in dict.fromkeys(keys):
-                quoted = shlex.quote(line)
-                file = f"{home}/.ssh/authorized_keys"
-                lines.append(f"grep -qxF -e {quoted} {file} || printf '%s\\n' {quoted} >>{file}")
-    if first_boot:
-        lines.append(f"printf '%s\\n' {shlex.quote(seed.instance_id)} >{root}/var/instance-id")
-    return "\n".join(lines) + "\n"

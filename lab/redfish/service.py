@@ -14,38 +14,20 @@ from aiohttp import web
 from lab.chassis import ChassisError
 from lab.faults import HANG_S
 from lab.machine import Machine
-from lab.redfish.resources import (
-    BOOT_TARGETS,
-    MANAGER_RESET_PATH,
-    RESET_ACTIONS,
-    RESET_PATH,
-    ROOT,
-    SESSIONS_PATH,
-    SYSTEM_PATH,
-    Body,
-    system,
-    tree,
-)
+from lab.redfish.errors import RedfishError, bad_value, error_response, missing, no_session
+from lab.redfish.resources import BOOT_TARGETS, RESET_ACTIONS, system, tree
 from lab.redfish.sessions import Sessions
+from lab.redfish.shapes import MANAGER_RESET_PATH, RESET_PATH, ROOT, SESSIONS_PATH, SYSTEM_PATH, Body
 
 BODY_BYTES = 64 * 1024
 URI_LENGTH = 2048
+SHUTDOWN_S = 0.5
 _OPEN_PATHS = frozenset({"/redfish", ROOT, f"{ROOT}/odata", f"{ROOT}/$metadata"})
 _POST_PATHS = frozenset({SESSIONS_PATH, RESET_PATH, MANAGER_RESET_PATH})
 _METADATA = (
     '<?xml version="1.0" encoding="UTF-8"?>\n<edmx:Edmx xmlns:edmx="http://docs.oasis-open.org/odata/ns/edmx"'
     ' Version="4.0"><edmx:DataServices/></edmx:Edmx>\n'
 )
-
-
-class RedfishError(Exception):
-    """An answer that is a Redfish error; `message_id` is from the Base registry."""
-
-    def __init__(self, status: int, message_id: str, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message_id = message_id
-        self.message = message
 
 
 class RedfishService:
@@ -56,7 +38,7 @@ class RedfishService:
         self._context = context
         bmc = machine.node.bmc
         self._sessions = Sessions(username=bmc.username, password=bmc.password)
-        self._runner = web.ServerRunner(web.Server(self._handle, access_log=None))
+        self._runner = web.ServerRunner(web.Server(self._handle, access_log=None), shutdown_timeout=SHUTDOWN_S)
 
     async def start(self) -> None:
         """Listen on the node's BMC address. Raises OSError when it is taken."""
@@ -82,9 +64,9 @@ class RedfishService:
         try:
             response = await self._answer(request, path, detail)
         except RedfishError as error:
-            response = _error(error)
+            response = error_response(error)
         except ChassisError as error:
-            response = _error(RedfishError(HTTPStatus.CONFLICT, "OperationFailed", str(error)))
+            response = error_response(RedfishError(HTTPStatus.CONFLICT, "OperationFailed", str(error)))
         response.headers.setdefault("OData-Version", "4.0")
         response.headers.setdefault("Cache-Control", "no-store")
         self._machine.log("redfish", f"{request.method} {path or '/'}", status=response.status, **detail)
@@ -100,7 +82,7 @@ class RedfishService:
         if method in {"GET", "HEAD"}:
             body = tree(machine=self._machine, sessions=self._sessions).get(path)
             if body is None:
-                raise _missing(path)
+                raise missing(path)
             etag = self._etag() if path == SYSTEM_PATH else _digest(body)
             if request.headers.get("If-None-Match") == etag:
                 return web.Response(status=HTTPStatus.NOT_MODIFIED, headers={"ETag": etag})
@@ -114,11 +96,11 @@ class RedfishService:
             return web.Response(status=HTTPStatus.NO_CONTENT)
         if method == "DELETE" and path.startswith(f"{SESSIONS_PATH}/"):
             if not self._sessions.close(session_id=path.rpartition("/")[2]):
-                raise _missing(path)
+                raise missing(path)
             return web.Response(status=HTTPStatus.NO_CONTENT)
         if path not in _POST_PATHS and path not in tree(machine=self._machine, sessions=self._sessions):
-            raise _missing(path)
-        response = _error(
+            raise missing(path)
+        response = error_response(
             RedfishError(HTTPStatus.METHOD_NOT_ALLOWED, "OperationNotAllowed", f"{method} is not allowed on {path}.")
         )
         response.headers["Allow"] = _allow(path)
@@ -142,7 +124,7 @@ class RedfishService:
     def _require_login(self, request: web.BaseRequest) -> None:
         token, basic = request.headers.get("X-Auth-Token"), request.headers.get("Authorization")
         if self._machine.faults["auth_broken"] or not self._sessions.authenticated(token=token, authorization=basic):
-            raise _no_session()
+            raise no_session()
 
     async def _log_in(self, request: web.BaseRequest, detail: dict[str, object]) -> web.Response:
         body = await _json(request)
@@ -152,7 +134,7 @@ class RedfishService:
         detail["user"] = username
         good = self._sessions.password_matches(username=username, password=password)
         if not good or self._machine.faults["auth_broken"]:
-            raise _no_session()
+            raise no_session()
         session = self._sessions.open(username=username)
         if session is None:
             raise RedfishError(
@@ -199,14 +181,14 @@ class RedfishService:
             ("BootSourceOverrideMode", mode, ("UEFI", "Legacy")),
         ):
             if value not in known:
-                raise _bad_value(name, value)
+                raise bad_value(name, value)
         unknown = set(boot) - {
             *("BootSourceOverrideTarget", "BootSourceOverrideEnabled", "BootSourceOverrideMode", "HttpBootUri"),
         }
         if unknown:
             raise RedfishError(HTTPStatus.BAD_REQUEST, "PropertyUnknown", f"Unknown: {', '.join(sorted(unknown))}.")
         if uri is not None and not _is_http(uri):
-            raise _bad_value("HttpBootUri", "(not shown)")
+            raise bad_value("HttpBootUri", "(not shown)")
         if target == "UefiHttp" and mode != "UEFI":
             raise RedfishError(HTTPStatus.BAD_REQUEST, "PropertyValueConflict", "UefiHttp needs the mode UEFI.")
         self._machine.set_http_boot_uri(uri or "")
@@ -267,38 +249,3 @@ async def _json(request: web.BaseRequest) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise RedfishError(HTTPStatus.BAD_REQUEST, "MalformedJSON", "The request body was malformed JSON.")
     return body
-
-
-def _bad_value(name: str, value: object) -> RedfishError:
-    return RedfishError(
-        HTTPStatus.BAD_REQUEST, "PropertyValueNotInList", f"The value '{value}' for the property {name} is not allowed."
-    )
-
-
-def _missing(path: str) -> RedfishError:
-    return RedfishError(HTTPStatus.NOT_FOUND, "ResourceMissingAtURI", f"The resource at the URI {path} was not found.")
-
-
-def _no_session() -> RedfishError:
-    return RedfishError(
-        HTTPStatus.UNAUTHORIZED, "NoValidSession", "There is no valid session established with the implementation."
-    )
-
-
-def _error(error: RedfishError) -> web.Response:
-    message_id = f"Base.1.18.{error.message_id}"
-    information = {
-        "@odata.type": "#Message.v1_2_1.Message",
-        "MessageId": message_id,
-        "Message": error.message,
-        "MessageArgs": [],
-        "MessageSeverity": "Critical",
-        "Resolution": "None.",
-    }
-    response = web.json_response(
-        {"error": {"code": message_id, "message": error.message, "@Message.ExtendedInfo": [information]}},
-        status=error.status,
-    )
-    if error.status == HTTPStatus.UNAUTHORIZED:
-        response.headers["WWW-Authenticate"] = 'Basic realm="Redfish"'
-    return response

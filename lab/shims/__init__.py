@@ -1,4 +1,4 @@
-"""The commands a node knows: our shims, and links to the host's harmless tools. One folder, the whole PATH of a node."""
+"""The commands a node knows: our shims, and links to the host's harmless tools; the whole PATH of a node."""
 
 import os
 import shutil

@@ -11,7 +11,7 @@ from lab import artefacts, image
 from lab.faults import ask
 from lab.fleet import FLEETS, generate
 from lab.rack import Timing, save
-from tests.lab.emulator import Emulator, Platform, start_lab, stop_lab
+from tests.lab.emulator import Emulator, Platform, remove_run_directory, start_lab, stop_lab
 
 
 @pytest.fixture(scope="session")
@@ -58,6 +58,7 @@ def emulator(platform, tmp_path_factory):
         authorized=platform.authorized_key,
     )
     stop_lab(process)
+    remove_run_directory(state)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import base64
 import json
 import shlex
+import shutil
 import subprocess
 import sys
 import threading
@@ -143,11 +144,14 @@ class Emulator:
     def console(self, name: str) -> str:
         return Path(self.status(name)["console"]).read_text()
 
+    def certificate(self, name: str) -> Path:
+        return self.state / "bmc" / f"{name}.pem"
+
     def redfish(self, name: str) -> sushy.Sushy:
         bmc = self.node(name).bmc
         auth = sushy.auth.SessionAuth(bmc.username, bmc.password)
         self.sessions.append(auth)
-        return sushy.Sushy(f"https://{bmc.address}:{bmc.port}", auth=auth, verify=False)
+        return sushy.Sushy(f"https://{bmc.address}:{bmc.port}", auth=auth, verify=str(self.certificate(name)))
 
     def log_out(self) -> None:
         """sushy would log out at the end of the process, when the lab is gone, and retry for a minute."""
@@ -236,4 +240,10 @@ def start_lab(state: Path) -> subprocess.Popen:
 
 def stop_lab(process: subprocess.Popen) -> None:
     process.terminate()
-    process.wait(timeout=20)
+    assert process.wait(timeout=20) == 0
+
+
+def remove_run_directory(state: Path) -> None:
+    """A lab of root whose state directory is closed to the nodes' user keeps their directories elsewhere."""
+    run = json.loads((state / "place.json").read_text())["run"]
+    shutil.rmtree(run)

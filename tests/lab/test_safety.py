@@ -1,6 +1,7 @@
 """Node commands harm nothing outside their node: whoever started the lab, and whatever the script says."""
 
 import asyncio
+import contextlib
 import os
 import pwd
 import shutil
@@ -53,7 +54,7 @@ def test_node_commands_never_run_as_root(rescue, emulator):
 
 
 def test_the_path_is_the_shim_folder_alone(rescue, emulator):
-    status, out, _ = rescue("echo $PATH; env | cut -d= -f1 | sort | tr '\\n' ' '")
+    _, out, _ = rescue("echo $PATH; env | cut -d= -f1 | sort | tr '\\n' ' '")
     path, names = out.splitlines()
     assert Path(path) == emulator.directory(NODE).parents[1] / "shims"
     assert set(names.split()) <= {
@@ -157,9 +158,10 @@ def test_power_off_ends_what_runs_on_the_node(lab):
 def test_every_listener_is_on_loopback(emulator):
     inodes = set()
     for entry in Path(f"/proc/{emulator.process.pid}/fd").iterdir():
-        target = os.readlink(entry)
-        if target.startswith("socket:["):
-            inodes.add(target[8:-1])
+        with contextlib.suppress(FileNotFoundError):  # files come and go while we look
+            target = str(entry.readlink())
+            if target.startswith("socket:["):
+                inodes.add(target[8:-1])
     found = 0
     for table, listening in (("tcp", "0A"), ("udp", "07")):
         for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
