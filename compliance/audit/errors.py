@@ -47,3 +47,11 @@ class LogInconsistent(PlatformFault):
     fault = Fault.OPERATOR
     retryable = False
     hint = "keep a copy of the database and compare it with a backup before anything else"
+
+
+class SequencerBusy(Conflict):
+    """Another sequencer held its lock too long; what is logged stays logged and is sealed by that one or the next."""
+
+    code = "audit-sequencer-busy"
+    hint = "try again in a few seconds"
+    retryable = True

@@ -11,12 +11,13 @@ from datetime import datetime
 
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, OperationalError, connection, transaction
 from django.db.backends.utils import CursorWrapper
+from psycopg.errors import LockNotAvailable
 
 from common.clock import database_now
 from compliance.audit import keys, notes, payload
-from compliance.audit.errors import LogInconsistent
+from compliance.audit.errors import LogInconsistent, SequencerBusy
 from compliance.audit.merkle import Frontier, fold
 from compliance.audit.models import Checkpoint, Tile
 from compliance.audit.tree import TILE_HEIGHT, TILE_WIDTH, entries
@@ -26,6 +27,7 @@ log = structlog.get_logger(__name__)
 LOCK = 0x0C4A9E6_5EA1
 """The advisory lock of the one sequencer."""
 
+LOCK_WAIT_MS = 15_000
 BATCH = 10_000
 _PLATFORM = -1
 """Stands for the platform's log where SQL compares; tenants have positive numbers."""
@@ -71,7 +73,8 @@ def seal(*, wait: bool = True) -> int:
     """Seal every committed event; returns how many got their place. Call outside of transactions.
 
     ``wait=False`` returns 0 at once when another sequencer is at work. A log whose stored hashes contradict each
-    other holds up no other log; LogInconsistent is raised after the others are sealed.
+    other holds up no other log; LogInconsistent is raised after the others are sealed. Raises SequencerBusy after 15 s
+    of waiting, SigningKeyUnusable.
     """
     sealed, stuck = 0, list[int]()
     while True:
@@ -144,7 +147,13 @@ def _seal_batch(*, wait: bool, skip: list[int], only: int | None) -> tuple[int, 
 
 def _lock(cursor: CursorWrapper, *, wait: bool) -> bool:
     if wait:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{LOCK_WAIT_MS}ms"])
+        try:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+        except OperationalError as error:
+            if isinstance(error.__cause__, LockNotAvailable):
+                raise SequencerBusy("another sequencer is at work and does not finish") from None
+            raise
         return True
     cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [LOCK])
     (got,) = cursor.fetchone()

@@ -7,11 +7,16 @@ import pytest
 import rfc8785
 from django.db import IntegrityError, connection, transaction
 
+from accounts.states import TENANT
+from billing.states import CARD, CHARGE, INVOICE, USAGE
 from common.actors import Actor, ActorKind, system_actor
 from common.state_machine import Transition, fire
-from compliance.audit import payload, services
+from compliance.audit import payload, services, words
 from compliance.audit.errors import EventNotRecordable, EventTooLarge
 from compliance.audit.models import AuditEvent, Checkpoint
+from inventory.states import NODE
+from provisioning.states import JOB
+from reservations.states import QUOTE, RESERVATION
 
 pytestmark = pytest.mark.django_db
 
@@ -193,3 +198,11 @@ def test_the_log_registers_itself_as_the_recorder():
 def test_a_kind_without_a_sentence_is_spelled_out():
     event = record(kind="tax_rule.switch_over", details={"from": "old", "to": "new"})
     assert event.what == "Tax rule: switch over (from old to new)"
+
+
+@pytest.mark.parametrize(
+    "machine", [NODE, TENANT, QUOTE, RESERVATION, INVOICE, USAGE, CARD, CHARGE, JOB], ids=lambda m: m.name
+)
+def test_every_event_of_every_machine_has_a_sentence(machine):
+    kinds = {f"{machine.name}.{event}" for event in (*machine.events.values, "created")}
+    assert kinds - set(words._PHRASES) == set()

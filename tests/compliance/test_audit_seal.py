@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from common.actors import system_actor
 from compliance.audit import keys, merkle, selectors, sequencer, services
-from compliance.audit.errors import LogInconsistent, NothingSealed, SigningKeyUnusable
+from compliance.audit.errors import LogInconsistent, NothingSealed, SequencerBusy, SigningKeyUnusable
 from compliance.audit.merkle import Frontier
 from compliance.audit.models import AuditEvent, Checkpoint, SigningKey, Tile
 from compliance.audit.tasks import seal as seal_task
@@ -136,7 +136,8 @@ def test_uncommitted_events_wait_and_get_a_later_place(log_some):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_second_sequencer_does_not_wait_for_the_first(log_some):
+def test_a_second_sequencer_waits_a_bounded_time_or_not_at_all(log_some, monkeypatch):
+    monkeypatch.setattr(sequencer, "LOCK_WAIT_MS", 50)
     log_some(1)
     held, go_on = threading.Event(), threading.Event()
 
@@ -153,6 +154,8 @@ def test_a_second_sequencer_does_not_wait_for_the_first(log_some):
         first = pool.submit(other)
         assert held.wait(20)
         assert services.seal(wait=False) == 0
+        with pytest.raises(SequencerBusy):
+            services.seal()
         go_on.set()
         first.result(20)
     assert services.seal(wait=False) == 1
