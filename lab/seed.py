@@ -89,17 +89,27 @@ def read_seed(disk: Path) -> Seed:
 
 
 def parse_seed(files: dict[str, bytes]) -> Seed:
-    """meta-data, user-data and vendor-data as cloud-init's NoCloud source and ssh module take them."""
+    """meta-data, user-data and vendor-data as cloud-init takes them.
+
+    Keys of the metadata are always added. A list in user-data replaces the vendor's list of the same name, unless the
+    vendor's `merge_how` asks for appending (cloud-init's documented merging of vendor data).
+    """
     meta = _yaml(files.get("meta-data", b""))
     user, vendor = _cloud_config(files.get("user-data", b"")), _cloud_config(files.get("vendor-data", b""))
-    keys = _keys(meta.get("public-keys"))
+    append = "list(append)" in str(vendor.get("merge_how", vendor.get("merge_type", "")))
+
+    def merged(name: str) -> list[object]:
+        own, fallback = user.get(name), vendor.get(name)
+        if own is None:
+            return _list(fallback)
+        return _list(own) + (_list(fallback) if append else [])
+
     users: dict[str, tuple[str, ...]] = {}
-    for config in (user, vendor):
-        keys += _keys(config.get("ssh_authorized_keys"))
-        for entry in config.get("users") or []:
-            if isinstance(entry, dict) and isinstance(entry.get("name"), str):
-                users[entry["name"]] = users.get(entry["name"], ()) + tuple(_keys(entry.get("ssh_authorized_keys")))
-    phone_home = user.get("phone_home") or vendor.get("phone_home")
+    for entry in merged("users"):
+        if isinstance(entry, dict) and isinstance(entry.get("name"), str):
+            users[entry["name"]] = users.get(entry["name"], ()) + tuple(_keys(entry.get("ssh_authorized_keys")))
+    keys = _keys(meta.get("public-keys")) + _keys(merged("ssh_authorized_keys"))
+    phone_home = user.get("phone_home", vendor.get("phone_home"))
     return Seed(
         instance_id=str(meta.get("instance-id", "")),
         hostname=str(meta.get("local-hostname", "")),
@@ -172,6 +182,10 @@ def _yaml(raw: bytes) -> dict[str, Any]:
     except yaml.YAMLError:
         return {}
     return loaded if isinstance(loaded, dict) else {}
+
+
+def _list(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
 
 
 def _keys(value: object) -> list[str]:

@@ -94,20 +94,30 @@ def test_images_are_the_same_everywhere_and_bootable(tmp_path):
     assert gzip.decompress(initrd.read_bytes()).startswith(b"070701")
 
 
-def test_keys_come_from_all_three_seed_files_and_garbage_is_no_cloud_config():
-    seed = parse_seed(
-        {
-            "meta-data": b"instance-id: i-9\nlocal-hostname: h\npublic-keys:\n- ssh-ed25519 A a\n",
-            "user-data": b"#cloud-config\nssh_authorized_keys: [ssh-ed25519 B b]\nruncmd: [rm -rf /]\n"
-            b"users: [default, {name: ops, ssh_authorized_keys: [ssh-ed25519 C c]}]\n",
-            "vendor-data": b"#cloud-config\nssh_authorized_keys: [ssh-ed25519 D d]\n"
-            b"phone_home: {url: http://x, post: all}\n",
-        }
-    )
-    assert seed.default_keys == ("ssh-ed25519 A a", "ssh-ed25519 B b", "ssh-ed25519 D d")
+META = b"instance-id: i-9\nlocal-hostname: h\npublic-keys:\n- ssh-ed25519 A a\n"
+VENDOR = b"#cloud-config\nssh_authorized_keys: [ssh-ed25519 D d]\nphone_home: {url: http://x, post: all}\n"
+
+
+def test_keys_of_user_data_replace_the_vendor_s_and_keys_of_metadata_stay():
+    user = b"""#cloud-config
+ssh_authorized_keys: [ssh-ed25519 B b]
+runcmd: [rm -rf /]
+users: [default, {name: ops, ssh_authorized_keys: [ssh-ed25519 C c]}]
+"""
+    seed = parse_seed({"meta-data": META, "user-data": user, "vendor-data": VENDOR})
+    assert seed.default_keys == ("ssh-ed25519 A a", "ssh-ed25519 B b")
     assert seed.users == {"ops": ("ssh-ed25519 C c",)}
     assert seed.phone_home == {"url": "http://x", "post": "all"}
-    assert parse_seed({"user-data": b"#!/bin/sh\nreboot\n", "meta-data": b"[]"}).default_keys == ()
+    appending = VENDOR + b"merge_how: list(append)+dict(recurse_array)+str()\n"
+    seed = parse_seed({"meta-data": META, "user-data": user, "vendor-data": appending})
+    assert seed.default_keys == ("ssh-ed25519 A a", "ssh-ed25519 B b", "ssh-ed25519 D d")
+
+
+def test_the_vendor_s_keys_count_when_user_data_is_a_script_or_garbage():
+    for user in (b"#!/bin/sh\nreboot\n", b"#cloud-config\n- not a mapping\n", b"#cloud-config\n{", b""):
+        seed = parse_seed({"meta-data": META, "user-data": user, "vendor-data": VENDOR})
+        assert seed.default_keys == ("ssh-ed25519 A a", "ssh-ed25519 D d")
+    assert parse_seed({"meta-data": b"[]"}).default_keys == ()
 
 
 def test_a_restarted_lab_remembers_power_and_boot_device_and_a_second_lab_is_refused(tmp_path):
