@@ -28,7 +28,7 @@ def command_lines(
             *("--timeout-graceful-shutdown", "3", "--log-level", "warning"),
         ],
         "worker": [
-            *(*celery, "worker", "-P", "threads", "-c", str(worker_threads), "-Q", queues, "-l", "info"),
+            *(*celery, "worker", "-P", "threads", "-c", str(worker_threads), "-Q", queues, "-l", "warning"),
             *("--without-gossip", "--without-mingle", "--without-heartbeat"),
         ],
         "beat": [*celery, "beat", "-s", str(state_dir / "beat" / "schedule"), "-l", "warning"],

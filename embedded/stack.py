@@ -240,6 +240,7 @@ class Stack:
         if "lab" in self.processes:
             checks["lab"] = lambda: lab_ready(self.state_dir / "lab", pid=self.pid("lab"))
         deadline_s = time.monotonic() + READY_TIMEOUT_S
+        wait_s = 0.05
         while checks:
             for name, program in self.supervision.programs.items():
                 if (code := program.exit_code()) is not None:
@@ -251,5 +252,6 @@ class Stack:
             if checks and time.monotonic() > deadline_s:
                 name = next(iter(checks))
                 raise EmbeddedError(f"{name} did not answer in {READY_TIMEOUT_S} s (log: {self.log(name)})")
-            self.supervision.stopping.wait(0.05 if checks else 0)
+            self.supervision.stopping.wait(wait_s if checks else 0)
+            wait_s = min(0.5, wait_s * 1.2)
             self.supervision.go_on()
