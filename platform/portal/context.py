@@ -9,8 +9,10 @@ from django.urls import reverse
 from django.utils.functional import Promise, SimpleLazyObject
 from django.utils.translation import gettext_lazy as _
 
-from accounts.models import LegalDocument, Tenant
-from accounts.roles import GRANTS, Permission
+from accounts.models import LegalDocument, Membership
+from accounts.permissions import permissions_of
+from accounts.roles import Permission
+from common.actors import Actor
 
 THEME_COOKIE = "chapek_theme"
 THEMES = ("light", "dark")
@@ -49,29 +51,30 @@ class Link:
 
 
 def _navigation(request: HttpRequest) -> list[Link]:
-    actor = getattr(request, "actor", None)
+    actor: Actor | None = getattr(request, "actor", None)
     if actor is None or actor.tenant_id is None:
         return []
-    allowed = GRANTS.get(actor.role, frozenset())
+    allowed = permissions_of(actor=actor)
     links = []
     for entry in ENTRIES:
         if entry.permission not in allowed:
             continue
         url = reverse(f"portal:{entry.name}")
-        current = request.path == url or request.path.startswith(url)
-        links.append(Link(url=url, label=entry.label, icon=entry.icon, group=entry.group, current=current))
+        links.append(
+            Link(
+                url=url,
+                label=entry.label,
+                icon=entry.icon,
+                group=entry.group,
+                current=request.path.startswith(url),
+            )
+        )
     return links
-
-
-def _tenant(request: HttpRequest) -> Tenant | None:
-    actor = getattr(request, "actor", None)
-    if actor is None or actor.tenant_id is None:
-        return None
-    return Tenant.objects.filter(pk=actor.tenant_id).first()
 
 
 def chapek(request: HttpRequest) -> dict[str, Any]:
     """The context processor named in the settings. Asks the database only for what a template shows."""
+    membership: Membership | None = getattr(request, "membership", None)
     theme = request.COOKIES.get(THEME_COOKIE, "")
     theme = theme if theme in THEMES else ""
     return {
@@ -82,5 +85,5 @@ def chapek(request: HttpRequest) -> dict[str, Any]:
         "legal_kinds": LegalDocument.Kind.choices,
         "mail_page": settings.CHAPEK_EMBEDDED,
         "navigation": SimpleLazyObject(lambda: _navigation(request)),
-        "tenant": SimpleLazyObject(lambda: _tenant(request)),
+        "tenant": membership.tenant if membership is not None else None,
     }

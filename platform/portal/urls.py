@@ -2,7 +2,20 @@
 
 from django.urls import path
 
-from portal.views import public
+from portal.views import (
+    acts,
+    evidence,
+    home,
+    keys,
+    mail,
+    money,
+    organisation,
+    public,
+    reservations,
+    reserving,
+    styleguide,
+    team,
+)
 
 app_name = "portal"
 urlpatterns = [
@@ -10,4 +23,33 @@ urlpatterns = [
     path("stock/", public.stock, name="stock"),
     path("legal/<slug:kind>/", public.legal, name="legal"),
     path("theme/", public.theme, name="theme"),
+    path("home/", home.Home.as_view(), name="home"),
+    path("organisation/", organisation.Organisation.as_view(), name="organisation"),
+    path("reserve/", reserving.Reserve.as_view(), name="reserve"),
+    path("reserve/quote/", reserving.QuotePanel.as_view(), name="quote"),
+    path("reserve/key/", reserving.KeyPanel.as_view(), name="reserve_key"),
+    path("reservations/", reservations.Reservations.as_view(), name="reservations"),
+    path("reservations/<slug:ref>/", reservations.Detail.as_view(), name="reservation"),
+    path("reservations/<slug:ref>/live/", reservations.Live.as_view(), name="live"),
+    path("reservations/<slug:ref>/release/", acts.Release.as_view(), name="release"),
+    path("reservations/<slug:ref>/cancel/", acts.Cancel.as_view(), name="cancel"),
+    path("reservations/<slug:ref>/extend/", acts.Extend.as_view(), name="extend"),
+    path("reservations/<slug:ref>/power/", acts.Power.as_view(), name="power"),
+    path("reservations/<slug:ref>/audit.json", evidence.Export.as_view(), name="audit_export"),
+    path("evidence/chapek.vkey", evidence.VerifierKey.as_view(), name="verifier_key"),
+    path("evidence/chapek_verify.py", evidence.Verifier.as_view(), name="verifier"),
+    path("keys/", keys.Keys.as_view(), name="keys"),
+    path("keys/ssh/", keys.AddSshKey.as_view(), name="add_ssh_key"),
+    path("keys/ssh/<slug:ref>/remove/", keys.RemoveSshKey.as_view(), name="remove_ssh_key"),
+    path("keys/api/", keys.MakeApiKey.as_view(), name="make_api_key"),
+    path("keys/api/<slug:ref>/revoke/", keys.RevokeApiKey.as_view(), name="revoke_api_key"),
+    path("billing/", money.Billing.as_view(), name="billing"),
+    path("billing/invoices/<slug:ref>/", money.Invoice.as_view(), name="invoice"),
+    path("team/", team.Team.as_view(), name="team"),
+    path("account/", organisation.Account.as_view(), name="account"),
+    path("account/facts/", organisation.EditFacts.as_view(), name="edit_facts"),
+    path("account/documents/", organisation.AcceptDocuments.as_view(), name="accept_documents"),
+    path("mail/", mail.LocalMail.as_view(), name="mail"),
+    path("mail/<str:name>/<int:part>/", mail.LocalMail.as_view(), name="letter"),
+    path("styleguide/", styleguide.StyleGuide.as_view(), name="styleguide"),
 ]

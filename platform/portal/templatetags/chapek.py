@@ -14,6 +14,7 @@ from django.utils.translation import ngettext
 
 from common.money import Money
 from portal.icons import ICONS
+from portal.prose import render
 from portal.tones import face
 
 register = template.Library()
@@ -123,6 +124,12 @@ def gib(value: int | None) -> str:
         return f"{number_format(value, 0, use_l10n=True, force_grouping=True)} GiB"
     tib = Decimal(value) / 1024
     return f"{number_format(tib, 0 if tib == tib.to_integral_value() else 1, use_l10n=True, force_grouping=True)} TiB"
+
+
+@register.filter
+def prose(value: str) -> SafeString:
+    """A legal text with its headings and lists."""
+    return render(value)
 
 
 @register.filter

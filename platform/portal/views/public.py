@@ -12,7 +12,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from accounts.models import LegalDocument
 from common.clock import database_now
-from inventory.models import NodeType
+from inventory import selectors as inventory
 from portal.context import THEME_COOKIE, THEMES
 from reservations import selectors
 from reservations.selectors import StockLine
@@ -43,8 +43,8 @@ def stock_context() -> dict[str, Any]:
 
 @require_safe
 def front(request: HttpRequest) -> HttpResponse:
-    kinds = NodeType.objects.filter(is_offered=True).select_related("gpu_model").order_by("name")
-    return render(request, "portal/public/front.html", {**stock_context(), "node_types": kinds})
+    context = {**stock_context(), "node_types": inventory.offered_node_types()}
+    return render(request, "portal/public/front.html", context)
 
 
 @require_safe

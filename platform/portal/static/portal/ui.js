@@ -60,3 +60,7 @@ document.addEventListener("change", (event) => {
 });
 document.addEventListener("DOMContentLoaded", () => unfold(document));
 document.addEventListener("htmx:load", (event) => unfold(event.target));
+
+document.addEventListener("click", (event) => {
+  if (event.target.closest("[data-print]")) window.print();
+});

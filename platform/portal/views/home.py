@@ -1,0 +1,46 @@
+"""What runs, what it costs, what ends soon."""
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from django.http import HttpRequest, HttpResponse
+
+from billing import selectors as money
+from billing.selectors import Balance
+from common.clock import database_now
+from portal.base import PortalView
+from portal.rows import rows_of
+from reservations import selectors
+from reservations.states import LIVE, ReservationState
+
+SOON = timedelta(hours=24)
+MOST_SHOWN = 50
+
+
+class Home(PortalView):
+    page = "portal/home.html"
+
+    def get(self, _request: HttpRequest) -> HttpResponse:
+        at = database_now()
+        mine = selectors.reservations_of(actor=self.actor)
+        live = list(mine.filter(state__in=[*LIVE, ReservationState.ENDING])[:MOST_SHOWN])
+        rows = rows_of(reservations=live, at=at)
+        hourly = sum((row.hourly_net for row in rows), Decimal(0))
+        balance = money.balance(tenant_id=self.tenant.pk)
+        return self.show(
+            at=at,
+            rows=rows,
+            soon=[row for row in rows if row.ends_at is not None and row.ends_at <= at + SOON],
+            hourly=hourly,
+            balance=balance,
+            lasts_until=_lasts_until(balance=balance, hourly=hourly, at=at),
+            node_count=selectors.live_node_count(tenant_id=self.tenant.pk),
+        )
+
+
+def _lasts_until(*, balance: Balance, hourly: Decimal, at: datetime) -> datetime | None:
+    """When the money would be used up if everything that runs went on; net, so a little late where tax is due."""
+    if hourly <= 0:
+        return None
+    hours = (balance.funds - balance.accrued) / hourly
+    return at + timedelta(hours=float(max(hours, Decimal(0)))) if hours < 24 * 3650 else None
