@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from common.vault import new_keyring_text
 from config import environment as env
 from config.csp import STRICT
 
@@ -14,6 +15,8 @@ DEBUG = env.flag("DEBUG")
 SECRET_KEY_FILE = Path(env.text("SECRET_KEY_FILE", str(CHAPEK_STATE_DIR / "secret_key")))
 SECRET_KEY = env.text("SECRET_KEY") or env.secret_file(SECRET_KEY_FILE)
 CHAPEK_KEYRING_FILE = env.text("KEYRING_FILE", str(CHAPEK_STATE_DIR / "keyring.json"))
+if not env.text("KEYRING"):
+    env.secret_file(Path(CHAPEK_KEYRING_FILE), make=new_keyring_text)
 CHAPEK_SIGNING_KEY_FILE = env.text("SIGNING_KEY_FILE", str(CHAPEK_STATE_DIR / "signing_key.pem"))
 
 CHAPEK_PUBLIC_URL = env.text("PUBLIC_URL", "http://127.0.0.1:8000").rstrip("/")
@@ -232,6 +235,7 @@ CHAPEK_STRIPE_KEY = env.text("STRIPE_KEY")
 CHAPEK_STRIPE_URL = env.text("STRIPE_URL")  # a local fake in tests
 CHAPEK_STRIPE_WEBHOOK_SECRET = env.text("STRIPE_WEBHOOK_SECRET")
 CHAPEK_DEMO_CREDIT_EUR = env.number("DEMO_CREDIT_EUR", 50_000 if CHAPEK_EMBEDDED else 0)
+CHAPEK_METRICS_TOKEN = env.text("METRICS_TOKEN")  # lets others than this machine read /metrics
 CHAPEK_QUOTE_TTL_S = env.number("QUOTE_TTL_S", 300)
 CHAPEK_JOB_LEASE_S = env.number("JOB_LEASE_S", 30)
 CHAPEK_RECONCILE_S = env.number("RECONCILE_S", 2)

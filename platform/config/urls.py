@@ -1,7 +1,16 @@
+"""Every door of the house."""
+
+from allauth import urls as allauth_urls
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path
 from django.urls.resolvers import URLPattern, URLResolver
 
 urlpatterns: list[URLPattern | URLResolver] = [
+    path("", include("observability.urls")),
+    path("api/v1/", include("api.urls")),
     path("admin/", admin.site.urls),
+    path("accounts/", include(allauth_urls)),
+    path("webhooks/stripe/", include("billing.urls")),
+    path("", include("provisioning.urls")),  # boot/ and images/, as boot loaders know them
+    path("", include("portal.urls")),
 ]

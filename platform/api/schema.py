@@ -1,0 +1,83 @@
+"""How a view becomes an OpenAPI operation: problems and the idempotency header are told once, here."""
+
+from typing import Any
+
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.openapi import AutoSchema as SpectacularAutoSchema
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
+
+from api.errors import CONTENT_TYPE
+from api.idempotency import HEADER, LONGEST_KEY
+from api.serializers.problems import ProblemSerializer
+
+_PROBLEMS = {
+    "400": "The request cannot be understood or breaks a stated rule.",
+    "401": "No valid API key or session was given.",
+    "403": "Your role, your key's scopes or your tenant's standing do not allow this.",
+    "404": "Nothing of that id is visible to you.",
+    "409": "The act does not fit the present state, or stock, money or limits do not allow it.",
+    "422": "The Idempotency-Key was sent before with another request.",
+    "429": "Too many requests; Retry-After says when to go on.",
+}
+
+
+class AutoSchema(SpectacularAutoSchema):
+    """``operationId`` is ``<view>_<action>``; every operation tells the problems it may answer with."""
+
+    def get_override_parameters(self) -> list[Any]:
+        if self.method != "POST" or self._is_public():
+            return []
+        required = self.view.action in self.view.key_required
+        return [
+            OpenApiParameter(
+                name=HEADER,
+                type=OpenApiTypes.STR,
+                location=OpenApiParameter.HEADER,
+                required=required,
+                description=f"1 to {LONGEST_KEY} visible ASCII characters. The same key with the same request is "
+                "answered again for 24 hours and never done twice.",
+            )
+        ]
+
+    def _is_public(self) -> bool:
+        return not self.view.needs
+
+    def _codes(self) -> list[str]:
+        codes = ["429"] if self._is_public() else ["401", "403", "429"]
+        if "{" in self.path:
+            codes.append("404")
+        if self.method == "GET":
+            codes += ["400"] if "ListModelMixin" in str(type(self.view).__mro__) or self._is_list_view() else []
+        else:
+            codes += ["400", "409"]
+        if self.method == "POST" and not self._is_public():
+            codes.append("422")
+        return sorted(set(codes))
+
+    def _get_response_bodies(self, direction: str = "response") -> dict[str, Any]:
+        bodies: dict[str, Any] = super()._get_response_bodies(direction=direction)  # type: ignore[no-untyped-call]
+        for code in self._codes():
+            if code not in bodies:
+                bodies[code] = self._get_response_for_code(  # type: ignore[no-untyped-call]
+                    OpenApiResponse(response=ProblemSerializer, description=_PROBLEMS[code]),
+                    code,
+                    media_types=[CONTENT_TYPE],
+                )
+        return bodies
+
+
+class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # registers itself by its class
+    target_class = "api.authentication.ApiKeyAuthentication"
+    name = "apiKey"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        return {"type": "http", "scheme": "bearer", "bearerFormat": "ck_<prefix>_<secret>"}
+
+
+class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # as above
+    target_class = "api.authentication.SessionAuthentication"
+    name = "session"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        return {"type": "apiKey", "in": "cookie", "name": "sessionid"}

@@ -1,0 +1,81 @@
+"""Invoices and usage."""
+
+from datetime import datetime
+from typing import Any
+
+from accounts.roles import Permission
+from billing import selectors
+from billing.models import Invoice, UsageInterval
+from common.clock import database_now
+from common.errors import InvalidRequest
+from django.db.models import QuerySet
+from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext as _
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from api.base import BaseViewSet
+from api.serializers.billing import InvoiceDetailSerializer, InvoiceSerializer, UsageSerializer
+
+
+@extend_schema_view(
+    list=extend_schema(summary="Invoices, drafts too, newest first"),
+    retrieve=extend_schema(summary="One invoice with its lines", responses=InvoiceDetailSerializer),
+)
+class Invoices(BaseViewSet):
+    needs = {"list": Permission.VIEW_BILLING, "retrieve": Permission.VIEW_BILLING}
+    serializer_class = InvoiceSerializer
+
+    def rows(self) -> QuerySet[Invoice]:
+        return selectors.invoices(actor=self.actor)
+
+    def list(self, _request: Request) -> Response:
+        return self.page()
+
+    def retrieve(self, _request: Request, ref: str) -> Response:
+        invoice = selectors.invoice(actor=self.actor, ref=ref)
+        owed = selectors.outstanding(invoice=invoice)
+        return Response(InvoiceDetailSerializer(invoice, context={"outstanding": owed}).data)
+
+
+@extend_schema_view(
+    list=extend_schema(
+        summary="Usage intervals: who used which node for how long at what price; newest first",
+        parameters=[
+            OpenApiParameter("from_at", OpenApiTypes.DATETIME, description="Intervals that touch [from_at, until_at)."),
+            OpenApiParameter("until_at", OpenApiTypes.DATETIME),
+            OpenApiParameter("reservation", OpenApiTypes.STR, description="Only of this reservation."),
+        ],
+    )
+)
+class Usage(BaseViewSet):
+    needs = {"list": Permission.VIEW_BILLING}
+    serializer_class = UsageSerializer
+
+    def rows(self) -> QuerySet[UsageInterval]:
+        return selectors.usage(
+            actor=self.actor,
+            from_at=self._instant("from_at"),
+            until_at=self._instant("until_at"),
+            reservation_ref=self.request.query_params.get("reservation", ""),
+        )
+
+    def _instant(self, name: str) -> datetime | None:
+        text = self.request.query_params.get(name, "")
+        if not text:
+            return None
+        try:
+            found = parse_datetime(text)
+        except ValueError:
+            found = None
+        if found is None or found.tzinfo is None:
+            raise InvalidRequest(_("Give a time with an offset, for example 2026-12-01T08:00:00Z."), field=name)
+        return found
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        return {**super().get_serializer_context(), "at": database_now()}
+
+    def list(self, _request: Request) -> Response:
+        return self.page()
