@@ -41,7 +41,7 @@ class PortalView(View):
 
     permission: ClassVar[Permission] = Permission.VIEW
     page: ClassVar[str] = ""
-    request: PortalRequest  # type: ignore[assignment]  # the same object, as the middlewares leave it
+    request: PortalRequest
 
     @property
     def actor(self) -> Actor:

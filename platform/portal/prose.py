@@ -1,4 +1,4 @@
-"""The plain part of Markdown that our legal texts use, as HTML: headings, lists, paragraphs, bold. All else is escaped."""
+"""The part of Markdown that our legal texts use, as HTML: headings, lists, paragraphs, bold. The rest is escaped."""
 
 import re
 

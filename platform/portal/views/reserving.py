@@ -21,6 +21,7 @@ from reservations import selectors, services
 from reservations.models import Quote
 
 UNPROCESSABLE = 422
+ENTERED = ("name", "image", "user_data")
 
 
 class Reserving(PortalView):
@@ -91,7 +92,7 @@ class Reserve(Reserving):
         self, request: HttpRequest, *, what: WhatForm, key_form: SshKeyForm, chosen: list[str], **panel: Any
     ) -> HttpResponse:
         access = self.access_form(chosen=chosen)
-        access.initial |= {name: request.POST[name] for name in ("name", "image", "user_data") if name in request.POST}
+        access.initial.update({name: request.POST[name] for name in ENTERED if name in request.POST})
         return self.show(what=what, access=access, key_form=key_form, **panel)
 
     def add_key(self, request: HttpRequest, chosen: list[str]) -> tuple[SshKeyForm, list[str]]:
