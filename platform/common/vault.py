@@ -49,8 +49,9 @@ class Keyring:
 
 
 def new_keyring_text() -> str:
-    key = base64.b64encode(secrets.token_bytes(32)).decode()
-    return json.dumps({"active": "k1", "keys": {"k1": key}})
+    """A keyring with one fresh key. Its name is random too, so that a lost keyring is told from a wrong column."""
+    name = f"k-{secrets.token_hex(4)}"
+    return json.dumps({"active": name, "keys": {name: base64.b64encode(secrets.token_bytes(32)).decode()}})
 
 
 @lru_cache(maxsize=4)

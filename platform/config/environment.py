@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -29,17 +30,16 @@ def items(name: str, default: str = "") -> list[str]:
     return [item.strip() for item in text(name, default).split(",") if item.strip()]
 
 
-def secret_file(path: Path, make: "str | None" = None) -> str:
+def secret_file(path: Path, *, make: Callable[[], str] = lambda: secrets.token_urlsafe(48)) -> str:
     """The content of a secret file, made (mode 0600) at first start when it does not exist."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        content = make if make is not None else secrets.token_urlsafe(48)
         try:
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:  # another process was first; its content counts
             return path.read_text().strip()
         with os.fdopen(handle, "w") as file:
-            file.write(content)
+            file.write(make())
     return path.read_text().strip()
 
 

@@ -14,7 +14,7 @@ from billing import selectors as prices
 from common.actors import Actor
 from common.errors import NotFound
 from common.periods import Period
-from inventory.models import Node, NodeType, Site
+from inventory.models import Node, NodeType, Site, Stock
 from inventory.states import SELLABLE, NodeState
 from placement.model import Candidate, FreeNode
 from reservations.models import Allocation, Quote, Reservation
@@ -109,7 +109,7 @@ def candidates(
         .annotate(draw_w=Sum("node__node_type__max_draw_w"))
     )
     offers = prices.price_list(at=at)
-    pairs = Node.objects.values_list("site_id", "node_type_id").distinct()
+    pairs = Stock.objects.values_list("site_id", "node_type_id")
     sites = {row.pk: row for row in Site.objects.filter(is_open=True)}
     types = {row.pk: row for row in NodeType.objects.filter(is_offered=True).select_related("gpu_model")}
     rates = {(offer.site_id, offer.node_type_id): offer.eur_per_gpu_hour for offer in offers}

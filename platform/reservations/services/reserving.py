@@ -18,6 +18,7 @@ from common.periods import Period
 from common.state_machine import born, fire
 from inventory.models import Image, Node, Stock
 from placement.model import Workload
+from provisioning.nocloud import check_user_data
 from reservations import selectors
 from reservations.errors import OutOfStock, QuoteUnusable, UnknownChoice
 from reservations.models import USER_DATA, Allocation, Quote, Reservation
@@ -26,7 +27,7 @@ from reservations.services.lifecycle import begin_deployment
 from reservations.services.quotes import check_limit
 from reservations.states import QUOTE, RESERVATION, QuoteEvent, QuoteState
 
-_NAME = re.compile(r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$")
+_NAME = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
 def reserve(*, actor: Actor, quote_ref: str, access: Access, name: str) -> Reservation:
@@ -37,7 +38,8 @@ def reserve(*, actor: Actor, quote_ref: str, access: Access, name: str) -> Reser
     """
     permissions.require(actor, Permission.RESERVE)
     access.check()
-    if not _NAME.match(name):
+    check_user_data(access.user_data)
+    if not _NAME.fullmatch(name):
         raise InvalidRequest(
             "a name is 1 to 63 lower-case letters, digits and hyphens and begins with a letter", field="name"
         )
