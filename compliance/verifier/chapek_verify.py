@@ -17,6 +17,7 @@ import argparse
 import base64
 import binascii
 import hashlib
+import importlib.util
 import json
 import sys
 from collections import Counter
@@ -28,8 +29,7 @@ from typing import Any
 FORMAT = "chapek.audit.export/1"
 VERIFIED, NOT_VERIFIED, NOT_CHECKED, PROGRAM_FAULT = "verified", "not-verified", "not-checked", "program-fault"
 EXIT_CODES = {VERIFIED: 0, NOT_VERIFIED: 1, NOT_CHECKED: 2, PROGRAM_FAULT: 3}
-MOST_NAMED = 20
-"""Places named one by one; more are counted."""
+MOST_NAMED = 20  # places named one by one; more are counted
 
 NOT_PROVEN = [
     "that an event was truthful when it was logged; only that it was not changed or removed since",
@@ -554,7 +554,7 @@ def as_text(path: str, report: Report) -> str:
     out += [f"  FAULT        {report.fault}"] if report.fault else []
     out += ["", *map(_line, report.events)] if report.events else []
     out += ["", VERDICTS[report.outcome], "", "This does not prove:", *(f"  - {line}" for line in NOT_PROVEN)]
-    return "\n".join(out)
+    return "\n".join("".join(char if char.isprintable() else "?" for char in line) for line in out)
 
 
 def as_json(path: str, report: Report) -> str:
@@ -581,15 +581,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--show", action="store_true", help="print the events once they are verified")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     options = parser.parse_args(arguments)
-    try:
-        import cryptography  # noqa: F401 - asked for early, to say so in one line
-    except ImportError:
+    if importlib.util.find_spec("cryptography") is None:
         sys.stderr.write("NOT CHECKED. The Python package `cryptography` is not installed.\n")
         return EXIT_CODES[NOT_CHECKED]
     report = verify(options.export, options.key, options.since)
     if not options.show or report.outcome != VERIFIED:
         report.events = []
-    sys.stdout.write((as_json if options.json else as_text)(options.export, report) + "\n")
+    text = (as_json if options.json else as_text)(options.export, report) + "\n"
+    try:
+        sys.stdout.write(text.encode("ascii", "backslashreplace").decode())
+        sys.stdout.flush()
+    except OSError:  # nobody reads any more; Python's own exit code 1 would speak of the log
+        return EXIT_CODES[PROGRAM_FAULT]
     return EXIT_CODES[report.outcome]
 
 

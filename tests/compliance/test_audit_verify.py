@@ -534,3 +534,11 @@ def test_a_fault_of_the_program_is_called_its_own(three_logs, download, monkeypa
 
 def test_the_program_never_speaks_of_tampering():
     assert b"tamper" not in selectors.verifier_source().lower()
+
+
+def test_what_a_file_says_cannot_steer_the_terminal(tmp_path, capsys):
+    path = tmp_path / "x.json"
+    path.write_text(json.dumps({"format": "\x1b[2J\u202e\u011b"}))
+    key = notes.verifier_key(name="a", public=bytes(32))
+    assert chapek_verify.main([str(path), "--key", key]) == 2
+    assert "?[2J?\\u011b" in capsys.readouterr().out
