@@ -122,13 +122,15 @@ def test_the_vendor_s_keys_count_when_user_data_is_a_script_or_garbage():
 
 def test_a_restarted_lab_remembers_power_and_boot_device_and_a_second_lab_is_refused(tmp_path):
     rack = fleet.generate(
-        fleet=fleet.FLEETS["small"], net="127.94", timing=Timing(post_s=0, rescue_s=0, os_s=0, off_s=0)
+        fleet=fleet.FLEETS["small"], net="127.94", ipmi_share=0.5, timing=Timing(post_s=0, rescue_s=0, os_s=0, off_s=0)
     )
     save(rack=rack, path=tmp_path / "rack.json")
     name = rack.nodes[0].name
     process = start_lab(tmp_path)
     try:
         assert ask(state=tmp_path, request={"op": "power", "node": name, "action": "on"})["power_on"] is True
+        nodes = ask(state=tmp_path, request={"op": "status"})["nodes"]
+        assert Counter(node["bmc"].split()[0] for node in nodes) == {"redfish": 3, "ipmi": 3}
         with pytest.raises(AssertionError):
             start_lab(tmp_path)
     finally:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import pwd
 import shutil
 import socket
 import subprocess
@@ -36,9 +35,7 @@ def rescue(emulator):
 def marker(tmp_path):
     """A file outside every node that anybody could delete, were it not for the fence."""
     tmp_path.chmod(0o777)
-    for parent in tmp_path.parents:
-        if parent.owner() == pwd.getpwuid(os.geteuid()).pw_name and parent != Path("/"):
-            parent.chmod(parent.stat().st_mode | 0o011)
+    open_up(tmp_path)
     file = tmp_path / "precious"
     file.write_text("precious")
     file.chmod(0o666)
@@ -191,9 +188,7 @@ def test_a_closed_directory_on_the_way_is_found(tmp_path):
 def test_a_lab_started_by_an_ordinary_user_is_fenced_too(tmp_path):
     """The same fence without any right to change user: a helper process gives root up first, then plays the lab."""
     home = Path(shutil.copytree(Path(__file__).parents[2] / "lab", tmp_path / "src" / "lab")).parent
-    for path in (tmp_path, *tmp_path.parents):
-        if path != Path("/") and path.owner() == "root" and path.name.startswith(("pytest-", "test_")):
-            path.chmod(0o755)
+    open_up(tmp_path)
     (tmp_path / "work").mkdir()
     precious = tmp_path / "work" / "precious"
     precious.write_text("precious")
@@ -232,10 +227,15 @@ def test_a_command_that_floods_the_disk_is_ended(tmp_path, monkeypatch):
     assert status == -9
 
 
+def open_up(path: Path) -> None:
+    """Let another user enter pytest's own directories, which are closed by default."""
+    for each in (path, *path.parents):
+        if each.name.startswith(("pytest-", "test_")):
+            each.chmod(each.stat().st_mode | 0o055)
+
+
 def local_shell(tmp_path: Path) -> NodeShell:
-    for path in (tmp_path, *tmp_path.parents):
-        if path != Path("/") and path.name.startswith(("pytest-", "test_")):
-            path.chmod(0o755)
+    open_up(tmp_path)
     sandbox = prepare(shims=tmp_path / "shims")
     shims.install(target=tmp_path / "shims", tools=sandbox.tools)
     node = tmp_path / "node"
