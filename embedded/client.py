@@ -149,7 +149,9 @@ class Client:
         return answer.json() if answer.content else None
 
     def raw(self, method: str, path: str, *, key: str | None = None, **options: Any) -> requests.Response:
-        headers = {"Authorization": f"Bearer {self.api_key}", **options.pop("headers", {})}
+        headers = options.pop("headers", {})
+        if self.api_key:
+            headers["Authorization"] = f"Bearer {self.api_key}"
         if key is not None:
             headers["Idempotency-Key"] = key
         return requests.request(

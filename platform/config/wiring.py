@@ -7,11 +7,13 @@ from common import outbox
 
 def connect() -> None:
     """Called once when Django is ready."""
+    from billing import handlers as billing
     from common.tasks import dispatch_outbox
     from reservations import handlers as reservations
 
     outbox.register_wake(lambda: _wake(dispatch_outbox))
 
+    outbox.subscribe(kind="tenant.created", handler=billing.on_tenant_created)
     outbox.subscribe(kind="node.deployed", handler=reservations.on_node_deployed)
     outbox.subscribe(kind="node.deployment_failed", handler=reservations.on_node_deployment_failed)
     outbox.subscribe(kind="node.cleaned", handler=reservations.on_node_cleaned)
