@@ -1,5 +1,7 @@
 """``manage.py rotate_keys`` on real rows: nothing is lost, whatever happens in between."""
 
+import base64
+import itertools
 import json
 import os
 import signal
@@ -29,7 +31,7 @@ def keyring(tmp_path, settings, monkeypatch):
     """A keyring of this test alone, with one key named k1."""
     monkeypatch.delenv("CHAPEK_KEYRING", raising=False)
     path = tmp_path / "keyring.json"
-    path.write_text(vault.new_keyring_text())
+    path.write_text(json.dumps({"active": "k1", "keys": {"k1": a_key()}}))
     path.chmod(0o600)
     settings.CHAPEK_KEYRING_FILE = str(path)
     return path
@@ -69,6 +71,22 @@ def bmcs():
         bmc.save()
 
 
+@pytest.fixture(autouse=True)
+def names(monkeypatch):
+    """Keys made in a test are named k2, k3 and so on, not by chance."""
+    numbers = itertools.count(2)
+
+    def make():
+        name = f"k{next(numbers)}"
+        return json.dumps({"active": name, "keys": {name: a_key()}})
+
+    monkeypatch.setattr(vault, "new_keyring_text", make)
+
+
+def a_key():
+    return base64.b64encode(os.urandom(32)).decode()
+
+
 def rotate(*arguments):
     """The command's standard output."""
     out = StringIO()
@@ -96,9 +114,7 @@ SECRETS = [f"secret-{number}" for number in range(7)]
 
 
 def test_every_value_is_under_the_new_key_and_opens_as_before(bmcs, keyring):
-    ciphertexts = [
-        bytes(blob)[-24:] for blob in BmcEndpoint.objects.order_by("pk").values_list("password_sealed", flat=True)
-    ]
+    before = ciphertexts()
     out = rotate("--batch", "3")
     assert "k2 seals from now on" in out
     assert "inventory.BmcEndpoint.password_sealed: 7 re-wrapped" in out
@@ -196,16 +212,25 @@ def test_a_lost_keyring_is_not_replaced_when_there_are_sealed_values(bmcs, keyri
     assert not keyring.exists()
 
 
+@pytest.mark.parametrize("name", ["k1", "k-another"])
+def test_a_keyring_that_was_lost_and_made_anew_is_noticed(bmcs, keyring, name):
+    keyring.write_text(json.dumps({"active": name, "keys": {name: a_key()}}))
+    before = keyring.read_text()
+    with pytest.raises(CommandError, match="bring the right keyring back"):
+        rotate()
+    assert keyring.read_text() == before
+
+
 def test_a_new_installation_gets_its_first_keyring(keyring):
     keyring.unlink()
-    assert "made with key k1" in rotate()
+    assert "made with key k2" in rotate()
     assert stat.S_IMODE(keyring.stat().st_mode) == 0o600
     assert vault.unseal(vault.seal("x", context="c"), context="c") == b"x"
 
 
 def test_a_keyring_from_the_environment_is_followed_and_never_written(bmcs, keyring, monkeypatch):
     two = json.loads(keyring.read_text())
-    two["keys"]["spring"] = json.loads(vault.new_keyring_text())["keys"]["k1"]
+    two["keys"]["spring"] = a_key()
     monkeypatch.setenv("CHAPEK_KEYRING", json.dumps({**two, "active": "spring"}))
     before = keyring.read_text()
     assert "finishing the rotation to spring" in rotate()
@@ -242,7 +267,7 @@ def test_root_does_not_lock_the_services_user_out(bmcs, keyring):
 
 
 def test_a_rotation_killed_halfway_is_finished_by_the_next(bmcs, keyring):
-    """A real process, killed while it waits for a row of its second batch: what was committed stays, the rest follows."""
+    """A real process, killed while it waits for a row of its second batch: what was committed stays."""
     held = BmcEndpoint.objects.order_by("pk").values_list("pk", flat=True)[4]
     with transaction.atomic():
         BmcEndpoint.objects.select_for_update().get(pk=held)
@@ -259,15 +284,16 @@ def test_a_rotation_killed_halfway_is_finished_by_the_next(bmcs, keyring):
         finally:
             process.send_signal(signal.SIGKILL)
             process.wait(timeout=10)
-        assert keys_of_rows() == ["k2"] * 3 + ["k1"] * 4
+        new = json.loads(keyring.read_text())["active"]
+        assert keys_of_rows() == [new] * 3 + ["k1"] * 4
         assert passwords() == SECRETS
     until(lambda: not rotation_is_held())
     out = rotate("--batch", "3")
-    assert "finishing the rotation to k2" in out
+    assert f"finishing the rotation to {new}" in out
     assert "inventory.BmcEndpoint.password_sealed: 4 re-wrapped" in out
-    assert keys_of_rows() == ["k2"] * 7
+    assert keys_of_rows() == [new] * 7
     assert passwords() == SECRETS
-    assert list(json.loads(keyring.read_text())["keys"]) == ["k1", "k2"]
+    assert list(json.loads(keyring.read_text())["keys"]) == ["k1", new]
 
 
 def this_database():

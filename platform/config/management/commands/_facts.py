@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+from django.apps import apps
 from django.conf import settings
 
 from common import outbox
@@ -49,8 +50,11 @@ def room_of(module: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class FoundMachine:
+    """``bookkeeping`` are moves that workers make without an audit event (``SCHEDULING`` of the same file)."""
+
     room: str
     machine: Machine
+    bookkeeping: tuple[tuple[str, str], ...] = ()
 
 
 def machines() -> list[FoundMachine]:
@@ -61,17 +65,24 @@ def machines() -> list[FoundMachine]:
         for value in vars(module).values():
             if isinstance(value, Machine) and id(value) not in seen and module.__name__.endswith("states"):
                 seen.add(id(value))
-                found.append(FoundMachine(room=room_of(module.__name__), machine=value))
+                moves = sorted((str(source), str(target)) for source, target in getattr(module, "SCHEDULING", ()))
+                found.append(FoundMachine(room=room_of(module.__name__), machine=value, bookkeeping=tuple(moves)))
     return found
+
+
+def first_states(machine: Machine) -> list[str]:
+    """In which a row begins: the default of the models that have these states."""
+    fields = [field for model in apps.get_models() for field in model._meta.fields if field.name == "state"]  # noqa: SLF001 - Django's documented model API
+    defaults = {str(field.default) for field in fields if field.choices == machine.states.choices}
+    return [state for state in machine.states.values if state in defaults]
 
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedEvent:
-    """One place where an event is written: its room, what it is about and the names in its payload ("..." if open)."""
+    """One place where an event is written: its room, and the names in its payload ("..." when they are not plain)."""
 
     kind: str
     room: str
-    aggregate: str
     payload: tuple[str, ...]
 
 
@@ -122,23 +133,20 @@ def _folder(room: str) -> Path:
 
 def _published_in(path: Path, *, room: str) -> Iterator[PublishedEvent]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    names = {
-        target.id: node.value
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Assign)
-        for target in node.targets
-        if isinstance(target, ast.Name)
-    }
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.Call) or _called(node) != "publish":
+    for function in ast.walk(tree):
+        if not isinstance(function, ast.FunctionDef):
             continue
-        given = {keyword.arg: keyword.value for keyword in node.keywords if keyword.arg}
-        kind = given.get("kind")
-        if isinstance(kind, ast.Constant) and isinstance(kind.value, str):
-            aggregate = ast.unparse(given["aggregate"]) if "aggregate" in given else ""
-            yield PublishedEvent(
-                kind=kind.value, room=room, aggregate=aggregate, payload=_keys(given.get("payload"), names)
-            )
+        names: dict[str, ast.expr] = {}
+        for node in ast.walk(function):
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+                names[node.targets[0].id] = node.value
+        for node in ast.walk(function):
+            if not isinstance(node, ast.Call) or _called(node) != "publish":
+                continue
+            given = {keyword.arg: keyword.value for keyword in node.keywords if keyword.arg}
+            kind = given.get("kind")
+            if isinstance(kind, ast.Constant) and isinstance(kind.value, str):
+                yield PublishedEvent(kind=kind.value, room=room, payload=_keys(given.get("payload"), names))
 
 
 def _called(call: ast.Call) -> str:

@@ -3,10 +3,8 @@
 Beside what ``common.vault`` reads, the file may name a ``staged`` key: one that every host has to know before it seals.
 """
 
-import base64
 import json
 import os
-import re
 import secrets
 import stat
 import time
@@ -17,8 +15,6 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from common import vault
-
-_NUMBERED = re.compile(r"^k([0-9]+)$")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,11 +107,10 @@ class KeyringFile:
 
 
 def _add_key(content: dict[str, Any]) -> str:
-    """Names are counted up and never used again while a key of theirs is known."""
-    numbers = [int(match[1]) for name in content["keys"] if (match := _NUMBERED.match(name))]
-    name = f"k{max(numbers, default=0) + 1}"
-    content["keys"][name] = base64.b64encode(secrets.token_bytes(32)).decode()
-    return name
+    """One more key under a name that no other has or had. Returns the name."""
+    made = json.loads(vault.new_keyring_text())
+    content["keys"] |= made["keys"]
+    return str(made["active"])
 
 
 def _sync_folder(folder: Path) -> None:

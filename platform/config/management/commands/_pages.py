@@ -12,7 +12,8 @@ START, END = "[*]", "[*]"
 STATES_HEAD = """\
 Every state changes through one function, by one of these tables. An event that a table does not list for the present
 state is refused with `illegal-transition` (409), and every change leaves exactly one event in the
-[audit log](../tenant.md#the-audit-log).
+[audit log](../tenant.md#the-audit-log). Moves marked *(worker)* are the workers' own bookkeeping, which changes nothing
+that a tenant could see and is not logged.
 """
 EVENTS_HEAD = """\
 News travels from a room to those above it as a row of the outbox, written in the transaction of the change. Handlers
@@ -60,8 +61,9 @@ def _machine(item: facts.FoundMachine) -> list[str]:
     diagram = [
         "```mermaid",
         "stateDiagram-v2",
-        *(f"    {START} --> {state}" for state in machine.states.values if state not in reached),
+        *(f"    {START} --> {state}" for state in facts.first_states(machine)),
         *(f"    {state} --> {target}: {event}" for (state, event), target in machine.table.items()),
+        *(f"    {source} --> {target}: (worker)" for source, target in item.bookkeeping),
         *(f"    {state} --> {END}" for state in machine.states.values if state not in left and state in reached),
         "```\n",
     ]
@@ -111,7 +113,6 @@ def events() -> str:
             (
                 f"`{kind}`",
                 ", ".join(sorted({f"`{event.room}`" for event in of_kind})) or "nobody yet",
-                ", ".join(sorted({f"`{event.aggregate}`" for event in of_kind})),
                 ", ".join(f"`{name}`" for name in payload),
                 ", ".join(f"`{name}`" for name in facts.listeners(kind)) or "nobody",
             )
@@ -121,7 +122,7 @@ def events() -> str:
             "# Events\n",
             GENERATED,
             EVENTS_HEAD,
-            _table(("event", "written by", "aggregate", "payload", "heard by"), rows),
+            _table(("event", "written by", "payload", "heard by"), rows),
         ]
     )
 

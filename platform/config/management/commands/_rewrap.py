@@ -15,6 +15,7 @@ from django.db.models.functions import Length
 from common import vault
 
 ROTATION_LOCK = 0x6368_6170_656B_0001  # "chapek", the first of our session locks
+SAMPLE = 20
 
 
 @dataclass(kw_only=True)
@@ -60,6 +61,18 @@ def keys_in_use() -> Counter[str]:
             used[bytes(key).decode(errors="replace")] += count
         used[""] += _values(column).filter(vault_sealed=False).count()
     return +used
+
+
+def opens(column: vault.SealedColumn) -> bool:
+    """Whether one of the newest values opens with the present keyring; True when there is none at all."""
+    newest = list(_values(column).order_by("-pk").values_list(column.field, flat=True)[:SAMPLE])
+    for blob in newest:
+        try:
+            vault.unseal(bytes(blob), context=column.context)
+        except vault.VaultError:
+            continue
+        return True
+    return not newest
 
 
 def rewrap_column(column: vault.SealedColumn, *, active: str, batch: int) -> Outcome:

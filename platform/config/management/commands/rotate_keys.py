@@ -76,7 +76,8 @@ class Command(BaseCommand):
         self.stdout.write(f"{name} is staged: give {file.path} to every host, then call rotate_keys again")
 
     def _rotate(self, file: KeyringFile | None, *, batch: int) -> None:
-        active = (file.read()["active"]) if file else vault.keyring().active
+        self._refuse_a_foreign_keyring()
+        active = file.read()["active"] if file else vault.keyring().active
         if sum(sealed.waiting(column, active=active) for column in sealed.columns()):
             self.stdout.write(f"finishing the rotation to {active}: there are values under other keys")
         elif file is None:
@@ -91,6 +92,12 @@ class Command(BaseCommand):
             self.stdout.write(f"{outcome.column.model}.{outcome.column.field}: {outcome.rewrapped} re-wrapped")
         _log("keyring.rewrapped", key=active, values=sum(outcome.rewrapped for outcome in outcomes))
         self._complain(outcomes)
+
+    def _refuse_a_foreign_keyring(self) -> None:
+        """A keyring that was lost and made anew opens nothing: a rotation would only hide the loss."""
+        for column in sealed.columns():
+            if not sealed.opens(column):
+                raise CommandError(f"no value of {column.model} opens: bring the right keyring back from the backup")
 
     def _complain(self, outcomes: list[sealed.Outcome]) -> None:
         for outcome in outcomes:
