@@ -30,7 +30,11 @@ def receive_webhook(*, gateway_name: str, facts: WebhookFacts) -> bool:
         event, is_new = WebhookEvent.objects.get_or_create(
             gateway=gateway_name,
             event_ref=facts.event_ref,
-            defaults={"kind": facts.kind, "object_ref": facts.object_ref},
+            defaults={
+                "kind": facts.kind,
+                "object_ref": facts.object_ref,
+                "next_attempt_at": database_now(),
+            },
         )
         if is_new:
             transaction.on_commit(lambda: _wake(event.pk), robust=True)
