@@ -279,7 +279,7 @@ def test_a_rotation_killed_halfway_is_finished_by_the_next(bmcs, keyring):
             stderr=subprocess.DEVNULL,
         )
         try:
-            until(lambda: waiting_for_rows() == 1 or process.poll() is not None)
+            until(lambda: waiting_for_us() == 1 or process.poll() is not None)
             assert process.poll() is None
         finally:
             process.send_signal(signal.SIGKILL)
@@ -310,8 +310,9 @@ def until(look):
         time.sleep(0.02)
 
 
-def waiting_for_rows():
-    return _one("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()")
+def waiting_for_us():
+    # Of pg_locks, not of pg_stat_activity: that one stands still within a transaction.
+    return _one("SELECT count(*) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))")
 
 
 def rotation_is_held():
