@@ -9,7 +9,7 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """One published figure. ``better`` says which side of the target is good; ``mark`` names another system's figure."""
+    """One published figure. ``better`` is the good side of the target; ``mark`` names another system's figure."""
 
     name: str
     value: float

@@ -94,7 +94,7 @@ def tenant(stack: Stack) -> Client:
     """The demonstration tenant with an API key and an SSH key."""
     client = Client(url=stack.url)
     login = stack.logins["tenant"]
-    client.log_in(email=login["email"], password=login["password"])
+    client.log_in(email=login.email, password=login.password)
     client.make_api_key(name="benchmark", scopes=["read", "write"])
     client.call("POST", "/ssh-keys", json={"name": "benchmark", "public_key": new_public_key()})
     return client

@@ -8,6 +8,8 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from embedded.client import Client, wait_for
 from embedded.stack import Stack
@@ -53,7 +55,7 @@ def tenant(stack: Stack) -> Client:
     """The demonstration tenant, logged in, with an API key."""
     client = Client(url=stack.url)
     login = stack.logins["tenant"]
-    client.log_in(email=login["email"], password=login["password"])
+    client.log_in(email=login.email, password=login.password)
     client.make_api_key(name=f"test-{uuid.uuid4().hex[:8]}", scopes=["read", "write", "billing"])
     return client
 

@@ -206,7 +206,7 @@ def check_the_invoice(stack: Stack, person: Client, ended: dict[str, object], *,
     assert (Decimal(invoice["net"]), Decimal(invoice["tax"]), Decimal(invoice["gross"])) == (net, tax, net + tax)
     operator = Client(url=stack.url)
     login = stack.logins["operator"]
-    operator.log_in(email=login["email"], password=login["password"])
+    operator.log_in(email=login.email, password=login.password)
     operator.admin_action("billing", "invoice", search=invoice["id"], action="issue", reason="the month is over")
     issued = person.call("GET", f"/invoices/{invoice['id']}")
     assert issued["state"] in {"issued", "paid"}
