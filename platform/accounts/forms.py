@@ -92,8 +92,8 @@ class TenantForm(TenantFactsForm):
         super().clean()
         for item in self.documents:
             if f"shown_{item.kind}" in self.cleaned_data and self.cleaned_data[f"shown_{item.kind}"] != item.pk:
-                self.data = self.data.copy()
-                self.data[self.add_prefix(f"shown_{item.kind}")] = str(item.pk)
+                shown = {self.add_prefix(f"shown_{item.kind}"): str(item.pk)}
+                self.data = {**{name: self.data.get(name) for name in self.data}, **shown}
                 self.add_error(f"accept_{item.kind}", _("A newer version is in force since; please read it again."))
         return self.cleaned_data
 

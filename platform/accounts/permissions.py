@@ -8,6 +8,14 @@ from accounts.roles import GRANTS, NEEDS_GOOD_STANDING, SCOPES, Permission
 from accounts.states import TenantState
 from common.actors import Actor, ActorKind
 from common.errors import Forbidden
+from common.tenancy import TenantScopeMissing
+
+
+def tenant_id_of(*, actor: Actor) -> int:
+    """The tenant the actor acts for. Raises TenantScopeMissing when there is none."""
+    if actor.tenant_id is None:
+        raise TenantScopeMissing("this actor acts for no tenant")
+    return actor.tenant_id
 
 
 def permissions_of(*, actor: Actor) -> frozenset[str]:

@@ -110,7 +110,7 @@ def acceptances(*, actor: Actor) -> TenantQuerySet[LegalAcceptance]:
 def has_confirmed_email(*, user: User, email: str | None = None) -> bool:
     """Whether the person proved to receive mail at ``email``, or at any address of theirs."""
     confirmed = EmailAddress.objects.filter(user=user, verified=True)
-    return confirmed.filter(email__iexact=email).exists() if email else confirmed.exists()
+    return bool(confirmed.filter(email__iexact=email).exists() if email else confirmed.exists())
 
 
 def open_invitation(*, token_sha256: str) -> Invitation | None:

@@ -4,14 +4,15 @@ import hmac
 import re
 
 import structlog
+from django.utils.translation import gettext as _
+from rest_framework import authentication, exceptions
+from rest_framework.request import Request
+
 from accounts import selectors, services
 from accounts.models import ApiKey, User
 from accounts.services.api_keys import digest_of
 from common.actors import Actor, ActorKind
 from common.clock import database_now
-from django.utils.translation import gettext as _
-from rest_framework import authentication, exceptions
-from rest_framework.request import Request
 
 log = structlog.get_logger(__name__)
 _TOKEN = re.compile(r"^ck_([0-9a-hjkmnp-tv-z]{10})_([A-Za-z0-9_-]{43})$", re.ASCII)
@@ -65,12 +66,12 @@ class ApiKeyAuthentication(authentication.BaseAuthentication):
         structlog.contextvars.bind_contextvars(actor=actor.ref)
         return key.created_by, key
 
-    def authenticate_header(self, request: Request) -> str:
+    def authenticate_header(self, request: Request) -> str:  # noqa: ARG002 - the signature of the base
         return 'Bearer realm="chapek"'
 
 
 class SessionAuthentication(authentication.SessionAuthentication):
     """The portal's own session; unsafe methods need the CSRF token in X-CSRFToken."""
 
-    def authenticate_header(self, request: Request) -> str:
+    def authenticate_header(self, request: Request) -> str:  # noqa: ARG002 - the signature of the base
         return 'Bearer realm="chapek"'

@@ -2,22 +2,23 @@
 
 from typing import Any, ClassVar
 
-from accounts.roles import Permission
-from common.actors import Actor
-from common.errors import NotFound
-from common.tenancy import TenantScopeMissing
 from django.db.models import Model, QuerySet
 from django.http import HttpResponseBase
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from rest_framework.exceptions import MethodNotAllowed
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
+from accounts.roles import Permission
 from api import idempotency
 from api.parsers import BoundedJSONParser
 from api.permissions import Everybody, actor_of
 from api.schema import AutoSchema
+from common.actors import Actor
+from common.errors import NotFound
+from common.tenancy import TenantScopeMissing
 
 
 class BaseViewSet(GenericViewSet[Any]):
@@ -29,7 +30,7 @@ class BaseViewSet(GenericViewSet[Any]):
     needs: ClassVar[dict[str, Permission]] = {}
     key_required: ClassVar[frozenset[str]] = frozenset()
     """Actions whose POST must bear an Idempotency-Key; every other POST may."""
-    not_found: ClassVar[str] = ""
+    not_found: ClassVar[str | Promise] = ""
     lookup_field = "ref"
     lookup_url_kwarg = "ref"
     lookup_value_regex = "[a-z0-9_]{1,40}"
@@ -60,15 +61,17 @@ class BaseViewSet(GenericViewSet[Any]):
         """The row of this tenant with the ref in the path. Raises NotFound."""
         found: Model | None = self.rows().filter(**{self.lookup_field: self.kwargs[self.lookup_url_kwarg]}).first()
         if found is None:
-            raise NotFound(self.not_found or _("There is nothing of that id."))
+            raise NotFound(str(self.not_found) or _("There is nothing of that id."))
         return found
 
-    def page(self) -> Response:
-        """One page of ``rows`` through the view's serializer."""
+    def page(self, **context: Any) -> Response:
+        """One page of ``rows`` through the view's serializer, which is told ``context``."""
         paginator = self.paginator
         assert paginator is not None  # noqa: S101 - set for the whole API
         items = paginator.paginate_queryset(self.filter_queryset(self.rows()), self.request, view=self) or []
-        return paginator.get_paginated_response(self.get_serializer(items, many=True).data)
+        serializer = self.get_serializer_class()
+        shown = serializer(items, many=True, context={**self.get_serializer_context(), **context})
+        return paginator.get_paginated_response(shown.data)
 
     def body(self) -> dict[str, Any]:
         """The request's body through the action's serializer. Raises ValidationError."""
@@ -77,7 +80,7 @@ class BaseViewSet(GenericViewSet[Any]):
         checked: dict[str, Any] = serializer.validated_data
         return checked
 
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:  # noqa: ARG002 - the signature of the base
         """As DRF's, but refused requests count against the rate limit too."""
         self.format_kwarg = self.get_format_suffix(**kwargs)
         neg = self.perform_content_negotiation(request)

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import structlog
-from common.errors import DomainError
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, JsonResponse
@@ -14,6 +13,8 @@ from django.utils.translation import gettext as _
 from rest_framework import exceptions, status
 from rest_framework.response import Response
 from rest_framework.utils.encoders import JSONEncoder
+
+from common.errors import DomainError
 
 log = structlog.get_logger(__name__)
 CONTENT_TYPE = "application/problem+json"
@@ -115,7 +116,7 @@ def _of_framework_error(error: exceptions.APIException, *, request_id: str) -> d
 
 
 def problem_details(error: Exception, context: dict[str, Any]) -> Response:
-    """DRF's exception handler: foreseen errors as they are, everything else as a 500 that says nothing of the inside."""
+    """DRF's exception handler: foreseen errors as they are, all others as a 500 that says nothing of the inside."""
     request_id = str(context["request"].META.get("chapek.request_id", ""))
     headers: dict[str, str] = {}
     if isinstance(error, Http404):

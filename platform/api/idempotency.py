@@ -14,17 +14,18 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from common import vault
-from common.actors import Actor
-from common.clock import database_now
-from common.errors import Conflict, InvalidRequest
 from django.db import IntegrityError, connection, transaction
 from django.utils.translation import gettext as _
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.permissions import tenant_id_of
 from api.models import ANSWER, IdempotencyKey
+from common import vault
+from common.actors import Actor
+from common.clock import database_now
+from common.errors import Conflict, InvalidRequest
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
@@ -34,7 +35,7 @@ LONGEST_KEY = 128
 
 
 class IdempotencyKeyMissing(InvalidRequest):
-    """This address asks for an Idempotency-Key, so that a repeated request never acts twice."""
+    """The address asks for an Idempotency-Key, so that a repeated request never acts twice."""
 
     code = "idempotency-key-missing"
     hint = "send a fresh random value, for example a UUID, and the same one when you repeat the request"
@@ -112,7 +113,7 @@ def _claim(*, actor: Actor, key: str, request_sha256: str) -> _Claimed | Respons
         try:
             with transaction.atomic():
                 row = IdempotencyKey.objects.create(
-                    tenant_id=actor.tenant_id,
+                    tenant_id=tenant_id_of(actor=actor),
                     key=key,
                     request_sha256=request_sha256,
                     claim=claim,
@@ -169,6 +170,7 @@ def forget_old_keys(*, batch: int = 10_000) -> int:
                 "WHERE created_at < chapek_now() - make_interval(secs => %s) LIMIT %s)",
                 [KEPT_FOR.total_seconds(), batch],
             )
-            total += cursor.rowcount
-            if cursor.rowcount < batch:
+            dropped: int = cursor.rowcount
+            total += dropped
+            if dropped < batch:
                 return total

@@ -1,9 +1,10 @@
 """What the API itself remembers: answers given to requests that bore an Idempotency-Key."""
 
-from common import vault
-from common.tenancy import TenantOwnedModel
 from django.db import models
 from django.db.models.functions import Now
+
+from common import vault
+from common.tenancy import TenantOwnedModel
 
 ANSWER = vault.register_column(model="api.IdempotencyKey", field="answer_sealed", context="api.idempotency.answer")
 

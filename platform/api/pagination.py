@@ -5,12 +5,13 @@ import binascii
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from common.errors import InvalidRequest
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
 from rest_framework.response import Response
+
+from common.errors import InvalidRequest
 
 if TYPE_CHECKING:  # Django REST framework imports this module while its views are being made
     from rest_framework.views import APIView
@@ -44,7 +45,7 @@ def decode_cursor(cursor: str) -> str:
 
 
 class CursorPagination(BasePagination):
-    """Rows newest first by ``ref``, which sorts by time (a ULID). The answer is ``{"results": [], "next_cursor": null}``.
+    """Rows newest first by ``ref``, a ULID that sorts by time, as ``{"results": [], "next_cursor": null}``.
 
     A view may name another unique, ordered text column in ``cursor_field``.
     """
@@ -53,8 +54,12 @@ class CursorPagination(BasePagination):
         self.next_cursor: str | None = None
 
     def paginate_queryset(
-        self, queryset: QuerySet[Any], request: Request, view: "APIView | None" = None
-    ) -> Sequence[Any]:
+        self,
+        queryset: QuerySet[Any] | Sequence[Any],
+        request: Request,
+        view: "APIView | None" = None,
+    ) -> list[Any]:
+        assert isinstance(queryset, QuerySet)  # noqa: S101 - lists are whole already and come without pages
         field = str(getattr(view, "cursor_field", "ref"))
         limit = _limit(request)
         cursor = request.query_params.get("cursor", "")
@@ -83,7 +88,7 @@ class CursorPagination(BasePagination):
             },
         }
 
-    def get_schema_operation_parameters(self, view: "APIView") -> list[dict[str, Any]]:
+    def get_schema_operation_parameters(self, view: "APIView") -> list[dict[str, Any]]:  # noqa: ARG002 - the base's
         return [
             {
                 "name": "cursor",

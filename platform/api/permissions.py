@@ -2,13 +2,14 @@
 
 from typing import TYPE_CHECKING
 
+from django.utils.translation import gettext as _
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+
 from accounts import permissions
 from accounts.errors import NotAMember
 from accounts.roles import Permission
 from common.actors import Actor, ActorKind
-from django.utils.translation import gettext as _
-from rest_framework.permissions import BasePermission
-from rest_framework.request import Request
 
 if TYPE_CHECKING:  # Django REST framework imports this module while its views are being made
     from rest_framework.views import APIView
@@ -42,5 +43,5 @@ class ActsForTenant(BasePermission):
 class Everybody(BasePermission):
     """For what a visitor may see without logging in."""
 
-    def has_permission(self, request: Request, view: "APIView") -> bool:
+    def has_permission(self, request: Request, view: "APIView") -> bool:  # noqa: ARG002 - the signature of the base
         return True

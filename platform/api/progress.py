@@ -4,12 +4,12 @@ import hashlib
 import json
 from typing import Any
 
-from provisioning import selectors as provisioning
-from reservations.models import Reservation
-from reservations.states import FINAL
 from rest_framework.renderers import JSONRenderer
 
 from api.serializers.evidence import ProgressSerializer
+from provisioning import selectors as provisioning
+from reservations.models import Reservation
+from reservations.states import FINAL
 
 
 def snapshot(*, reservation: Reservation) -> dict[str, Any]:

@@ -13,25 +13,25 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import structlog
-from accounts import permissions
-from accounts.errors import NotAMember
-from accounts.roles import Permission
 from asgiref.sync import sync_to_async
-from common.actors import Actor, ActorKind
-from common.errors import DomainError, NotFound
 from django.conf import settings
 from django.db import close_old_connections
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.utils.translation import gettext as _
-from provisioning.progress import channel
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
-from reservations import selectors
 
+from accounts import permissions
+from accounts.errors import NotAMember
+from accounts.roles import Permission
 from api.authentication import actor_of_key
 from api.errors import problem_response
 from api.progress import digest, snapshot
+from common.actors import Actor, ActorKind
+from common.errors import DomainError, NotFound
+from provisioning.progress import channel
+from reservations import selectors
 
 log = structlog.get_logger(__name__)
 LASTS_S = 600.0
@@ -51,7 +51,7 @@ class NotAuthenticated(DomainError):
 
 
 class MethodNotAllowed(DomainError):
-    """This address does not know this method."""
+    """The address does not know this method."""
 
     code = "method-not-allowed"
     status = 405

@@ -92,7 +92,7 @@ class TenantRateThrottle(BaseThrottle):
     def __init__(self) -> None:
         self.budget: Budget | None = None
 
-    def allow_request(self, request: Request, view: "APIView") -> bool:
+    def allow_request(self, request: Request, view: "APIView") -> bool:  # noqa: ARG002 - the signature of the base
         kind = "read" if request.method in SAFE else "write"
         rates: dict[str, Any] = api_settings.DEFAULT_THROTTLE_RATES
         limit, period_s = parse_rate(str(rates[kind]))

@@ -1,5 +1,7 @@
 """The API, version 1. Every path on this screen; a path that is not here answers with a problem, not a page."""
 
+from typing import Any
+
 from django.urls import path, re_path
 from django.urls.resolvers import URLPattern
 
@@ -8,8 +10,8 @@ from api.views import account, billing, catalogue, evidence, keys, reservations
 from api.views.nothing import Nothing
 
 app_name = "api"
-_LIST = {"get": "list"}
-_ONE = {"get": "retrieve"}
+_LIST: dict[str, Any] = {"get": "list"}
+_ONE: dict[str, Any] = {"get": "retrieve"}
 
 urlpatterns: list[URLPattern] = [
     path("openapi.json", docs.openapi, name="openapi"),
@@ -41,6 +43,6 @@ urlpatterns: list[URLPattern] = [
     path("audit/key", evidence.TenantAudit.as_view({"get": "key"}), name="audit-key"),
     path("audit/verifier", evidence.Verifier.as_view(_ONE), name="audit-verifier"),
     re_path(
-        r"^.*$", Nothing.as_view({m: "nothing" for m in ("get", "post", "put", "patch", "delete")}), name="nothing"
+        r"^.*$", Nothing.as_view(dict.fromkeys(("get", "post", "put", "patch", "delete"), "nothing")), name="nothing"
     ),
 ]

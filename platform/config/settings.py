@@ -202,6 +202,14 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "SERVE_PUBLIC": True,
+    "ENUM_NAME_OVERRIDES": {
+        "TenantState": "accounts.states.TenantState",
+        "QuoteState": "reservations.states.QuoteState",
+        "ReservationState": "reservations.states.ReservationState",
+        "InvoiceState": "billing.states.InvoiceState",
+        "UsageState": "billing.states.UsageState",
+        "ReservationAction": "api.serializers.reservations.ACTIONS",
+    },
 }
 
 UNFOLD = {

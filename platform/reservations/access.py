@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from provisioning import selectors as provisioning
 from provisioning.selectors import JobProgress
 from provisioning.states import JobKind, JobState
-
 from reservations import selectors
 from reservations.models import Allocation, Reservation
 from reservations.states import FINAL, ReservationState
@@ -47,7 +46,7 @@ class NodeAccess:
 
     @property
     def ssh_config(self) -> str | None:
-        """A Host block of ssh_config(5) under the alias ``<reservation>-<n>``."""
+        """A Host block for the client's configuration, under the alias ``<reservation>-<n>``."""
         if self.address is None:
             return None
         lines = [f"Host {self.alias}", f"  HostName {self.address}", f"  Port {self.port}", f"  User {self.user}"]

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from accounts.errors import LimitReached
 from accounts.models import ApiKey, Tenant
-from accounts.permissions import require
+from accounts.permissions import require, tenant_id_of
 from accounts.roles import GRANTS, SCOPES, Permission
 from common.actors import Actor, ActorKind
 from common.clock import database_now
@@ -50,7 +50,8 @@ def make_api_key(*, actor: Actor, name: str, scopes: Collection[str], expires_at
     Raises InvalidRequest (``field`` in context), Forbidden, LimitReached, TenantSuspended.
     """
     require(actor, Permission.MANAGE_API_KEYS)
-    if actor.kind is not ActorKind.USER:
+    maker_id = actor.user_id
+    if actor.kind is not ActorKind.USER or maker_id is None:
         raise Forbidden(_("Only a person makes API keys."), hint=_("sign in to the portal"))
     name = " ".join(name.split())
     if not name or len(name) > LONGEST_NAME:
@@ -65,7 +66,7 @@ def make_api_key(*, actor: Actor, name: str, scopes: Collection[str], expires_at
             raise Forbidden(_("Your role does not have everything in the scope %(scope)s.") % {"scope": scope})
     with transaction.atomic():
         # The tenant's row is held so that the limit is judged one key after another.
-        Tenant.objects.select_for_update(of=("self",), no_key=True).get(pk=actor.tenant_id)
+        Tenant.objects.select_for_update(of=("self",), no_key=True).get(pk=tenant_id_of(actor=actor))
         now = database_now()
         ends_at = _end_of_life(expires_at, now)
         live = ApiKey.objects.visible_to(actor).filter(revoked_at=None).exclude(expires_at__lte=now).count()
@@ -74,12 +75,12 @@ def make_api_key(*, actor: Actor, name: str, scopes: Collection[str], expires_at
         prefix = "".join(secrets.choice(_PREFIX_ALPHABET) for _i in range(10))
         secret_part = secrets.token_urlsafe(32)
         key = ApiKey.objects.create(
-            tenant_id=actor.tenant_id,
+            tenant_id=tenant_id_of(actor=actor),
             name=name,
             prefix=prefix,
             secret_sha256=digest_of(secret_part),
             scopes=wanted,
-            created_by_id=actor.user_id,
+            created_by_id=maker_id,
             created_at=now,
             expires_at=ends_at,
         )

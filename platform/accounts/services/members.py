@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from accounts import selectors
 from accounts.errors import InvitationNotFound, LastOwner, LimitReached
 from accounts.models import Invitation, Membership, Tenant, User
-from accounts.permissions import require
+from accounts.permissions import require, tenant_id_of
 from accounts.roles import Permission, Role
 from common.actors import Actor, ActorKind
 from common.clock import database_now
@@ -43,7 +43,7 @@ def _digest(token: str) -> str:
 
 def _hold_tenant(actor: Actor) -> Tenant:
     """Members of one tenant change one after another, so that "the last owner" is judged truly."""
-    return Tenant.objects.select_for_update(of=("self",), no_key=True).get(pk=actor.tenant_id)
+    return Tenant.objects.select_for_update(of=("self",), no_key=True).get(pk=tenant_id_of(actor=actor))
 
 
 def _require_person_who_manages(actor: Actor) -> None:

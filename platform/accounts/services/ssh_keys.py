@@ -5,7 +5,7 @@ from django.utils.translation import gettext as _
 
 from accounts.errors import KeyKnownAlready, LimitReached, NameTaken
 from accounts.models import SshKey, Tenant
-from accounts.permissions import require
+from accounts.permissions import require, tenant_id_of
 from accounts.roles import Permission
 from accounts.ssh_keys import parse_public_key
 from common.actors import Actor
@@ -29,7 +29,7 @@ def add_ssh_key(*, actor: Actor, name: str, public_key: str) -> SshKey:
         raise InvalidRequest(_("A name has at most 80 characters."), field="name")
     with transaction.atomic():
         # The tenant's row is held, so that names, keys and the limit are judged one addition after another.
-        Tenant.objects.select_for_update(of=("self",), no_key=True).get(pk=actor.tenant_id)
+        Tenant.objects.select_for_update(of=("self",), no_key=True).get(pk=tenant_id_of(actor=actor))
         known = list(SshKey.objects.visible_to(actor).values_list("name", "fingerprint"))
         for other_name, fingerprint in known:
             if fingerprint == parsed.fingerprint:
@@ -41,7 +41,7 @@ def add_ssh_key(*, actor: Actor, name: str, public_key: str) -> SshKey:
         if len(known) >= MOST_SSH_KEYS:
             raise LimitReached(_("A tenant has at most %(most)d SSH keys.") % {"most": MOST_SSH_KEYS})
         key = SshKey.objects.create(
-            tenant_id=actor.tenant_id,
+            tenant_id=tenant_id_of(actor=actor),
             name=name,
             public_key=parsed.line,
             algorithm=parsed.algorithm,

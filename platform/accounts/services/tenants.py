@@ -12,7 +12,7 @@ from accounts import selectors
 from accounts.countries import COUNTRIES
 from accounts.errors import DocumentsNotAccepted, EmailNotConfirmed, LimitReached
 from accounts.models import LegalAcceptance, LegalDocument, Membership, Project, Tenant, User
-from accounts.permissions import require
+from accounts.permissions import require, tenant_id_of
 from accounts.roles import Permission, Role
 from accounts.states import TENANT, TenantEvent
 from accounts.vat import check_vat_id
@@ -25,6 +25,8 @@ from compliance.audit.services import record
 
 MOST_TENANTS_OF_ONE_OWNER = 5
 DEFAULT_PROJECT = "default"
+# As the columns have it; a test compares the two.
+_LONGEST = {"legal_name": 200, "address_line": 200, "postal_code": 20, "city": 100, "billing_email": 254}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +45,7 @@ class TenantFacts:
     def checked(self) -> "TenantFacts":
         """The same, tidied. Raises InvalidRequest (``field`` in context) or BadVatId."""
         plain = {key: " ".join(str(value).split()) for key, value in asdict(self).items() if key != "is_business"}
-        for name in ("legal_name", "address_line", "postal_code", "city", "billing_email"):
-            longest = Tenant._meta.get_field(name).max_length or 0  # noqa: SLF001 - Django's documented model API
+        for name, longest in _LONGEST.items():
             if not plain[name]:
                 raise InvalidRequest(_("This is needed for invoices."), field=name)
             if len(plain[name]) > longest:
@@ -132,7 +133,7 @@ def accept_documents(*, actor: Actor, document_ids: Collection[int]) -> None:
     require(actor, Permission.MANAGE_TENANT)
     tenant = selectors.tenant_of(actor=actor)
     with transaction.atomic():
-        _accept(tenant=tenant, user=User.objects.get(pk=actor.user_id), actor=actor, document_ids=document_ids)
+        _accept(tenant=tenant, user=User.objects.get(ref=actor.ref), actor=actor, document_ids=document_ids)
 
 
 def update_tenant_facts(*, actor: Actor, facts: TenantFacts) -> Tenant:
@@ -140,7 +141,7 @@ def update_tenant_facts(*, actor: Actor, facts: TenantFacts) -> Tenant:
     require(actor, Permission.MANAGE_TENANT)
     facts = facts.checked()
     with transaction.atomic():
-        tenant = Tenant.objects.select_for_update(of=("self",), no_key=True).get(pk=actor.tenant_id)
+        tenant = Tenant.objects.select_for_update(of=("self",), no_key=True).get(pk=tenant_id_of(actor=actor))
         changed = [field.name for field in fields(facts) if getattr(tenant, field.name) != getattr(facts, field.name)]
         if not changed:
             return tenant

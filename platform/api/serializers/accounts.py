@@ -1,9 +1,10 @@
 """Tenant, projects and keys as the API shows and takes them."""
 
+from rest_framework import serializers
+
 from accounts.models import ApiKey, Project, SshKey
 from accounts.roles import Permission, Role, Scope
 from accounts.states import TenantState
-from rest_framework import serializers
 
 type_of_ref = "Opaque id."
 

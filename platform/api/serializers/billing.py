@@ -1,7 +1,8 @@
 """Invoices and usage as the API shows them."""
 
-from billing.models import Invoice, InvoiceLine, UsageInterval
 from rest_framework import serializers
+
+from billing.models import Invoice, InvoiceLine, UsageInterval
 
 
 class LineSerializer(serializers.ModelSerializer[InvoiceLine]):

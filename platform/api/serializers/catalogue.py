@@ -1,7 +1,8 @@
 """What is sold, where, for how much, and how much of it is free."""
 
-from inventory.models import Image
 from rest_framework import serializers
+
+from inventory.models import Image
 
 
 class GpuSerializer(serializers.Serializer[object]):

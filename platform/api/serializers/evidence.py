@@ -1,14 +1,14 @@
 """How a reservation goes, how to get in, and what was done: progress, connection, certificates, events."""
 
-from reservations.states import ReservationState
 from rest_framework import serializers
 
 from api.serializers.reservations import NodeSerializer
+from reservations.states import ReservationState
 
 
 class StepSerializer(serializers.Serializer[object]):
     name = serializers.CharField()
-    label = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]  # a field of this name hides DRF's attribute
     state = serializers.CharField()
     started_at = serializers.DateTimeField(allow_null=True)
     finished_at = serializers.DateTimeField(allow_null=True)
@@ -36,7 +36,7 @@ class ProgressSerializer(serializers.Serializer[object]):
     """What the event stream sends, too."""
 
     id = serializers.CharField()
-    state = serializers.ChoiceField(choices=ReservationState.values)
+    state = serializers.ChoiceField(choices=ReservationState.choices)
     state_text = serializers.CharField()
     is_final = serializers.BooleanField()
     jobs = JobSerializer(many=True)

@@ -19,5 +19,5 @@ class ProblemSerializer(serializers.Serializer[dict[str, object]]):
     request_id = serializers.CharField(help_text="Tell it when you ask for help.")
     retry = serializers.BooleanField(help_text="Whether the very same request may succeed later.")
     retry_after_s = serializers.IntegerField(required=False)
-    errors = FieldErrorSerializer(many=True)
+    errors = FieldErrorSerializer(many=True)  # type: ignore[assignment]  # a field of this name hides DRF's property
     facts = serializers.DictField(required=False, help_text="Plain facts of this code, as what ruled out each site.")

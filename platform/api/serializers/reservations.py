@@ -2,13 +2,15 @@
 
 from typing import Any
 
+from rest_framework import serializers
+
 from billing.models import PriceSnapshot
 from placement.model import WorkloadClass
 from reservations.models import Quote
 from reservations.states import QuoteState, ReservationState
-from rest_framework import serializers
 
 WORKLOADS = [item.value for item in WorkloadClass]
+# The names that reservations.selectors.actions gives; a test compares the two.
 ACTIONS = ["release", "cancel", "extend", "power_on", "power_off", "power_cycle", "reboot"]
 
 
@@ -89,7 +91,7 @@ class DecisionSerializer(serializers.Serializer[object]):
 
 class QuoteSerializer(serializers.ModelSerializer[Quote]):
     id = serializers.CharField(source="ref")
-    state = serializers.ChoiceField(choices=QuoteState.values)
+    state = serializers.ChoiceField(choices=QuoteState.choices)
     project = serializers.CharField(source="project.ref")
     site = serializers.CharField(source="site.code")
     node_type = serializers.CharField(source="node_type.code")
@@ -100,8 +102,8 @@ class QuoteSerializer(serializers.ModelSerializer[Quote]):
     class Meta:
         model = Quote
         fields = [
-            "id", "state", "project", "site", "node_type", "node_count", "starts_at", "ends_at", "max_spend", "estimate",
-            "decision", "at_the_end", "created_at", "expires_at",
+            "id", "state", "project", "site", "node_type", "node_count", "starts_at", "ends_at", "max_spend",
+            "estimate", "decision", "at_the_end", "created_at", "expires_at",
         ]  # fmt: skip
 
     def get_at_the_end(self, quote: Quote) -> str:
@@ -122,7 +124,7 @@ class ReserveSerializer(serializers.Serializer[object]):
 
 class ActionSerializer(serializers.Serializer[object]):
     name = serializers.ChoiceField(choices=ACTIONS)
-    label = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]  # a field of this name hides DRF's attribute
     available = serializers.BooleanField()
     reason = serializers.CharField(allow_blank=True, help_text="Why it is not possible now.")
 
@@ -179,7 +181,7 @@ class ReservationSerializer(serializers.Serializer[object]):
 
     id = serializers.CharField(source="reservation.ref")
     name = serializers.CharField(source="reservation.name")
-    state = serializers.ChoiceField(source="reservation.state", choices=ReservationState.values)
+    state = serializers.ChoiceField(source="reservation.state", choices=ReservationState.choices)
     state_text = serializers.CharField(source="reservation.get_state_display")
     state_changed_at = serializers.DateTimeField(source="reservation.state_changed_at")
     failure = serializers.CharField(source="reservation.failure", allow_blank=True)

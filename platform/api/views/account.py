@@ -1,19 +1,19 @@
 """The tenant itself: its facts, money and limits."""
 
-from accounts import permissions, selectors
-from accounts.roles import Permission
-from accounts.services.api_keys import MOST_API_KEYS
-from accounts.services.ssh_keys import MOST_SSH_KEYS
-from billing import selectors as money
 from drf_spectacular.utils import extend_schema
-from reservations import selectors as reservations
-from reservations.requests import USER_DATA_LIMIT_BYTES
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.settings import api_settings
 
+from accounts import permissions, selectors
+from accounts.roles import Permission
+from accounts.services.api_keys import MOST_API_KEYS
+from accounts.services.ssh_keys import MOST_SSH_KEYS
 from api.base import BaseViewSet
 from api.serializers.accounts import AccountSerializer
+from billing import selectors as money
+from reservations import selectors as reservations
+from reservations.requests import USER_DATA_LIMIT_BYTES
 
 
 class Account(BaseViewSet):

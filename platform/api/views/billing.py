@@ -1,13 +1,7 @@
 """Invoices and usage."""
 
 from datetime import datetime
-from typing import Any
 
-from accounts.roles import Permission
-from billing import selectors
-from billing.models import Invoice, UsageInterval
-from common.clock import database_now
-from common.errors import InvalidRequest
 from django.db.models import QuerySet
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
@@ -16,8 +10,13 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.roles import Permission
 from api.base import BaseViewSet
 from api.serializers.billing import InvoiceDetailSerializer, InvoiceSerializer, UsageSerializer
+from billing import selectors
+from billing.models import Invoice, UsageInterval
+from common.clock import database_now
+from common.errors import InvalidRequest
 
 
 @extend_schema_view(
@@ -74,8 +73,5 @@ class Usage(BaseViewSet):
             raise InvalidRequest(_("Give a time with an offset, for example 2026-12-01T08:00:00Z."), field=name)
         return found
 
-    def get_serializer_context(self) -> dict[str, Any]:
-        return {**super().get_serializer_context(), "at": database_now()}
-
     def list(self, _request: Request) -> Response:
-        return self.page()
+        return self.page(at=database_now())

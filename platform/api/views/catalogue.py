@@ -1,14 +1,14 @@
 """What a visitor may know: node types, sites, live stock, prices, images."""
 
-from common.clock import database_now
 from drf_spectacular.utils import extend_schema
-from inventory import selectors as inventory
-from reservations import selectors as reservations
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api.base import PublicViewSet
 from api.serializers.catalogue import CatalogueSerializer, ImagesSerializer
+from common.clock import database_now
+from inventory import selectors as inventory
+from reservations import selectors as reservations
 
 
 class Catalogue(PublicViewSet):

@@ -3,23 +3,23 @@
 import json
 from typing import Any
 
-from accounts.roles import Permission
-from compliance.audit import selectors as audit
-from compliance.audit.models import AuditEvent
 from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.utils.http import content_disposition_header
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_view
-from provisioning import selectors as provisioning
-from reservations import access, selectors
-from reservations.models import Reservation
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.roles import Permission
 from api.base import BaseViewSet, PublicViewSet
 from api.progress import snapshot
 from api.serializers.evidence import CertificatesSerializer, ConnectSerializer, EventSerializer, ProgressSerializer
+from compliance.audit import selectors as audit
+from compliance.audit.models import AuditEvent
+from provisioning import selectors as provisioning
+from reservations import access, selectors
+from reservations.models import Reservation
 
 
 class OfReservation(BaseViewSet):

@@ -2,9 +2,6 @@
 
 from typing import Any
 
-from accounts import selectors, services
-from accounts.models import ApiKey, Project, SshKey
-from accounts.roles import Permission
 from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema, extend_schema_view
@@ -13,6 +10,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
+from accounts import selectors, services
+from accounts.models import ApiKey, Project, SshKey
+from accounts.roles import Permission
 from api.base import BaseViewSet
 from api.serializers.accounts import (
     ApiKeySerializer,

@@ -1,12 +1,12 @@
 """What is not there, said as a problem document."""
 
-from common.errors import NotFound
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api.base import PublicViewSet
+from common.errors import NotFound
 
 
 @extend_schema(exclude=True)

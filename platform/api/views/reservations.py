@@ -3,25 +3,17 @@
 from collections.abc import Sequence
 from typing import Any
 
-from accounts.permissions import may
-from accounts.roles import Permission
-from billing import selectors as money
-from common.actors import Actor
-from common.clock import database_now
-from common.errors import InvalidRequest
 from django.db.models import QuerySet
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
-from reservations import access, selectors, services
-from reservations.models import Reservation
-from reservations.requests import Access, QuoteRequest
-from reservations.states import ReservationState
 from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
+from accounts.permissions import may
+from accounts.roles import Permission
 from api.base import BaseViewSet
 from api.serializers.reservations import (
     ActSerializer,
@@ -32,6 +24,14 @@ from api.serializers.reservations import (
     ReserveSerializer,
 )
 from api.words import at_the_end
+from billing import selectors as money
+from common.actors import Actor
+from common.clock import database_now
+from common.errors import InvalidRequest
+from reservations import access, selectors, services
+from reservations.models import Reservation
+from reservations.requests import Access, QuoteRequest
+from reservations.states import ReservationState
 
 POWER = frozenset({"power_on", "power_off", "power_cycle", "reboot"})
 
@@ -94,11 +94,6 @@ def _location(name: str, ref: str) -> dict[str, str]:
     retrieve=extend_schema(
         summary="One reservation with its nodes, cost and what can be done", responses=ReservationDetailSerializer
     ),
-    act=extend_schema(
-        summary="Release, cancel, extend, or switch power; actions of the reservation says what is possible",
-        request=ActSerializer,
-        responses={200: ReservationDetailSerializer},
-    ),
 )
 class Reservations(BaseViewSet):
     needs = {
@@ -143,6 +138,11 @@ class Reservations(BaseViewSet):
             self._detail(made.ref), status=status.HTTP_201_CREATED, headers=_location("reservation", made.ref)
         )
 
+    @extend_schema(
+        summary="Release, cancel, extend, or switch power; actions of the reservation says what is possible",
+        request=ActSerializer,
+        responses={200: ReservationDetailSerializer},
+    )
     def act(self, _request: Request, ref: str) -> Response:
         asked = self.body()
         action = asked["action"]
