@@ -193,8 +193,8 @@ class Keeper:
                     return
             try:
                 for lease in held:
-                    if not lease.lost.is_set() and not lease.renew():
-                        log.warning("lease lost", job_id=lease.job_id)
+                    if id(lease) in self._leases and not lease.lost.is_set() and not lease.renew():
+                        log.info("lease not renewed: given back or lost", job_id=lease.job_id, token=lease.token)
             except Exception:
                 # A database that is away for a moment: the leases run on, and expire by themselves if it stays away.
                 log.exception("leases could not be renewed")

@@ -69,7 +69,8 @@ def _context(lease: leases.Lease) -> StepContext:
     job = Job.objects.select_related("image", "node__site", "node__bmc", "node__node_type__gpu_model").get(
         pk=lease.job_id
     )
-    return StepContext(job=job, node=job.node, lease=lease, step=JobStep.objects.get(job=job, position=job.position))
+    steps = {step.position: step for step in JobStep.objects.filter(job=job)}
+    return StepContext(job=job, node=job.node, lease=lease, step=steps[job.position], steps=steps)
 
 
 def _one_step(ctx: StepContext) -> bool:
@@ -100,17 +101,21 @@ def _guarded(ctx: StepContext, **values: Any) -> None:
 
 
 def _begin(ctx: StepContext, spec: StepSpec) -> None:
-    """The first run of a step starts its clock; later runs find it running."""
+    """Start the clock of a step that has none running; later runs of the same step find it running."""
     if ctx.step.state == StepState.RUNNING and ctx.job.deadline_at is not None:
         return
-    now = timezone.now()
-    deadline_at = now + timedelta(seconds=spec.deadline_s)
     with transaction.atomic():
-        _guarded(ctx, deadline_at=deadline_at)
-        JobStep.objects.filter(pk=ctx.step.pk).update(state=StepState.RUNNING, started_at=now, finished_at=None)
+        _guarded(ctx, **_start_clock(ctx, ctx.step, spec))
         progress.notify(ctx.job.reservation_ref)
-    ctx.job.deadline_at = deadline_at
-    ctx.step.state, ctx.step.started_at = StepState.RUNNING, now
+
+
+def _start_clock(ctx: StepContext, step: JobStep, spec: StepSpec) -> dict[str, Any]:
+    """The step is running from now on; what of it is the job's is returned for the guarded update."""
+    now = timezone.now()
+    step.state, step.started_at = StepState.RUNNING, now
+    ctx.job.deadline_at = now + timedelta(seconds=spec.deadline_s)
+    JobStep.objects.filter(pk=step.pk).update(state=step.state, started_at=now, finished_at=None)
+    return {"deadline_at": ctx.job.deadline_at}
 
 
 def _advance(ctx: StepContext, result: Done) -> bool:
@@ -118,10 +123,15 @@ def _advance(ctx: StepContext, result: Done) -> bool:
     job, step = ctx.job, ctx.step
     event = NODE_EVENTS.get((job.kind, step.name))
     is_last = job.position + 1 == len(PLANS[job.kind])
+    following = None if is_last else ctx.steps[job.position + 1]
+    detail = {**step.detail, **result.detail}
     with transaction.atomic():
         node = lock_node(ctx.node.pk) if event or is_last or result.apply else ctx.node
-        _guarded(ctx, position=F("position") + (0 if is_last else 1), deadline_at=None)
-        detail = {**step.detail, **result.detail}
+        if following is None:
+            _guarded(ctx, deadline_at=None)
+        else:
+            clock = _start_clock(ctx, following, spec_of(kind=job.kind, position=following.position))
+            _guarded(ctx, position=following.position, **clock)
         JobStep.objects.filter(pk=step.pk).update(state=StepState.DONE, finished_at=timezone.now(), detail=detail)
         if result.apply is not None:
             result.apply()
@@ -130,11 +140,11 @@ def _advance(ctx: StepContext, result: Done) -> bool:
         if is_last:
             outcomes.succeed(job=job, node=node)
         progress.notify(job.reservation_ref)
-    if is_last:
+    step.state, step.detail = StepState.DONE, detail
+    if following is None:
         return False
-    job.position += 1
-    job.deadline_at = None
-    ctx.step = JobStep.objects.get(job=job, position=job.position)
+    job.position = following.position
+    ctx.step = following
     return True
 
 

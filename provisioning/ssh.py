@@ -131,6 +131,8 @@ class Ssh:
         sock: socket.socket | None = None
         try:
             sock = socket.create_connection((login.address, login.port), timeout=self._timeout_s)
+            # Small messages back and forth: waiting to fill a packet costs 40 ms twice per log-in.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             client.connect(
                 login.address,
                 port=login.port,

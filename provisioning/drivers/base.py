@@ -2,8 +2,8 @@
 
 The rules that every driver keeps, and the conformance suite in tests/drivers checks: look before you act (asking for
 what is already so is success, acts on nothing and answers False); accept and return, never wait for hardware; call
-``before`` before every command, so that the caller can check its lease and keep the BMC's pause; raise the classes of
-``drivers.errors`` and nothing else.
+``before`` ahead of every act (IPMI: every command), where the caller checks its lease and keeps the BMC's pause;
+raise the classes of ``drivers.errors`` and nothing else.
 """
 
 from collections.abc import Callable

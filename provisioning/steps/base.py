@@ -52,6 +52,7 @@ class StepContext:
     node: Node
     lease: Lease
     step: JobStep
+    steps: dict[int, JobStep] = field(default_factory=dict)
     logins: dict[str, Ssh] = field(default_factory=dict)
 
     def check(self) -> None:
