@@ -15,6 +15,7 @@ from billing.models import (
     CreditLine,
     Hold,
     Invoice,
+    LedgerAccount,
     LedgerEntry,
     PaymentMethod,
     Price,
@@ -24,7 +25,6 @@ from billing.rating import tax_on
 from billing.states import CardState
 from common.actors import Actor
 from common.errors import NotFound
-from common.tenancy import TenantScopeMissing
 
 ZERO = Decimal("0.00")
 
@@ -216,7 +216,5 @@ def usage(
 
 def ledger(*, actor: Actor) -> QuerySet[LedgerEntry]:
     """The tenant's own account entries, newest first."""
-    if actor.tenant_id is None:
-        raise TenantScopeMissing("this query needs an actor who acts for a tenant")
-    rows = LedgerEntry.objects.filter(account__tenant_id=actor.tenant_id)
+    rows = LedgerEntry.objects.filter(account__in=LedgerAccount.objects.visible_to(actor))
     return rows.select_related("transaction", "account").order_by(F("pk").desc())

@@ -32,11 +32,16 @@ class AccountKind(models.TextChoices):
     BAD_DEBT = "bad_debt", _("Given up")
 
 
-class LedgerAccount(models.Model):
-    """One account per kind, tenant or pool, and currency. A tenant's prepaid row is also the lock on its money."""
+class LedgerAccount(TenantOwnedModel):
+    """One account per kind, tenant or pool, and currency. A tenant's prepaid row is also the lock on its money.
+
+    Accounts of pools and of the platform have no tenant, and are visible to none.
+    """
 
     kind = models.CharField(max_length=12, choices=AccountKind)
-    tenant = models.ForeignKey("accounts.Tenant", on_delete=models.PROTECT, null=True, related_name="+")
+    tenant = models.ForeignKey(  # type: ignore[assignment]  # the one kind of tenant's row that may be nobody's
+        "accounts.Tenant", on_delete=models.PROTECT, null=True, related_name="+"
+    )
     pool_code = models.CharField(max_length=40, blank=True, default="")
     country = models.CharField(max_length=2, blank=True, default="", help_text=_("Of a tax account"))
     currency = currency_field()
@@ -55,7 +60,7 @@ class LedgerAccount(models.Model):
         return f"{self.get_kind_display()}: {owner} ({self.currency})"
 
 
-class LedgerTransaction(models.Model):
+class LedgerTransaction(TenantOwnedModel):
     """One event that moved money. ``key`` makes posting the same event twice impossible.
 
     ``subject_ref`` is the invoice, charge or reservation it is about: an invoice's outstanding amount is the sum of
@@ -65,7 +70,9 @@ class LedgerTransaction(models.Model):
     ref = models.CharField(max_length=40, unique=True, default=transaction_ref, editable=False)
     key = models.CharField(max_length=120, unique=True)
     kind = models.CharField(max_length=30)
-    tenant = models.ForeignKey("accounts.Tenant", on_delete=models.PROTECT, null=True, related_name="+")
+    tenant = models.ForeignKey(  # type: ignore[assignment]  # the one kind of tenant's row that may be nobody's
+        "accounts.Tenant", on_delete=models.PROTECT, null=True, related_name="+"
+    )
     subject_ref = models.CharField(max_length=40, db_index=True)
     reservation_ref = models.CharField(max_length=40, blank=True, default="", db_index=True)
     memo = models.CharField(max_length=300, blank=True, default="")

@@ -27,6 +27,8 @@ CHARGER = system_actor(name="charger")
 
 FIRST_PAUSE_S = 30
 LONGEST_PAUSE_S = 3600
+LEAST_CHARGE = Decimal("0.50")
+"""Card processors take no less (EUR); a smaller rest stays owed until credit or the next invoice covers it."""
 KEY_LIFE = timedelta(hours=20)
 """The processor remembers a key for at least 24 hours; after this we look before we send it again."""
 
@@ -40,13 +42,13 @@ _EVENTS = {
 def request_charge(*, invoice: Invoice, actor: Actor) -> Charge | None:
     """Write down a charge of what is outstanding to the tenant's default card; it is sent after commit.
 
-    Returns None without a card, with nothing outstanding, or with a charge of this invoice under way. The caller
-    holds the tenant's money.
+    Returns None without a card, with less than LEAST_CHARGE outstanding, or with a charge of this invoice under way.
+    The caller holds the tenant's money.
     """
     method = _default_card(invoice.tenant_id)
     owed = outstanding(invoice=invoice)
     under_way = invoice.charges.filter(state__in=[ChargeState.PENDING, ChargeState.ACTION_REQUIRED]).exists()
-    if method is None or owed <= 0 or under_way:
+    if method is None or owed < LEAST_CHARGE or under_way:
         return None
     attempt = invoice.charges.count() + 1
     return _write(
@@ -66,8 +68,8 @@ def request_charge(*, invoice: Invoice, actor: Actor) -> Charge | None:
 
 def request_top_up(*, tenant: Tenant, amount: Money, actor: Actor) -> Charge:
     """Write down a charge that becomes prepaid credit; it is sent after commit. Raises InvalidRequest, Conflict."""
-    if amount.amount <= 0 or amount.rounded() != amount:
-        raise InvalidRequest("a top-up is a positive amount of whole cents", field="amount")
+    if amount.amount < LEAST_CHARGE or amount.rounded() != amount:
+        raise InvalidRequest(f"a top-up is {LEAST_CHARGE} or more, in whole cents", field="amount")
     with transaction.atomic():
         ledger.lock_money(tenant_id=tenant.pk, currency=amount.currency)
         method = _default_card(tenant.pk)

@@ -14,7 +14,7 @@ from billing.services import charging
 from billing.states import CardState, ChargeState, InvoiceState
 from billing.stripe_gateway import StripeGateway
 from common.clock import database_now
-from common.errors import Conflict, NotFound, PlatformFault
+from common.errors import Conflict, InvalidRequest, NotFound, PlatformFault
 from common.models import OutboxEvent
 from compliance.audit.models import AuditEvent
 from lab.stripe.webhooks import encode, sign
@@ -208,6 +208,15 @@ def test_a_top_up_becomes_prepaid_credit(tenant, lab, gateway):
     services.request_top_up(tenant=tenant, amount=eur("50.00"), actor=member_of(tenant))
     _send(gateway)
     assert selectors.balance(tenant_id=tenant.pk).prepaid == Decimal("50.00")
+
+
+def test_less_than_a_card_can_be_charged_stays_owed(tenant, lab, gateway):
+    _card(tenant, lab, gateway)
+    services.grant_credit(tenant=tenant, amount=eur("27.58"), reason="x", actor=OPERATOR)
+    invoice = _issued(tenant)
+    assert (selectors.outstanding(invoice=invoice), Charge.objects.count()) == (Decimal("0.49"), 0)
+    with pytest.raises(InvalidRequest):
+        services.request_top_up(tenant=tenant, amount=eur("0.49"), actor=member_of(tenant))
 
 
 class Killed(BaseException):
