@@ -32,6 +32,8 @@ class SellerMissing(PlatformFault):
 
 
 class TaxRateMissing(PlatformFault):
+    """No tax rate is known for the country of the seller or buyer at that time."""
+
     code = "tax-rate-missing"
     fault = Fault.OPERATOR
     retryable = False
