@@ -102,7 +102,7 @@ def _guarded(ctx: StepContext, **values: Any) -> None:
 
 def _begin(ctx: StepContext, spec: StepSpec) -> None:
     """Start the clock of a step that has none running; later runs of the same step find it running."""
-    if ctx.step.state == StepState.RUNNING and ctx.job.deadline_at is not None:
+    if ctx.step.status == StepState.RUNNING and ctx.job.deadline_at is not None:
         return
     with transaction.atomic():
         _guarded(ctx, **_start_clock(ctx, ctx.step, spec))
@@ -112,9 +112,9 @@ def _begin(ctx: StepContext, spec: StepSpec) -> None:
 def _start_clock(ctx: StepContext, step: JobStep, spec: StepSpec) -> dict[str, Any]:
     """The step is running from now on; what of it is the job's is returned for the guarded update."""
     now = timezone.now()
-    step.state, step.started_at = StepState.RUNNING, now
+    step.status, step.started_at = StepState.RUNNING, now
     ctx.job.deadline_at = now + timedelta(seconds=spec.deadline_s)
-    JobStep.objects.filter(pk=step.pk).update(state=step.state, started_at=now, finished_at=None)
+    JobStep.objects.filter(pk=step.pk).update(status=step.status, started_at=now, finished_at=None)
     return {"deadline_at": ctx.job.deadline_at}
 
 
@@ -132,7 +132,7 @@ def _advance(ctx: StepContext, result: Done) -> bool:
         else:
             clock = _start_clock(ctx, following, spec_of(kind=job.kind, position=following.position))
             _guarded(ctx, position=following.position, **clock)
-        JobStep.objects.filter(pk=step.pk).update(state=StepState.DONE, finished_at=timezone.now(), detail=detail)
+        JobStep.objects.filter(pk=step.pk).update(status=StepState.DONE, finished_at=timezone.now(), detail=detail)
         if result.apply is not None:
             result.apply()
         if event:
@@ -140,7 +140,7 @@ def _advance(ctx: StepContext, result: Done) -> bool:
         if is_last:
             outcomes.succeed(job=job, node=node)
         progress.notify(job.reservation_ref)
-    step.state, step.detail = StepState.DONE, detail
+    step.status, step.detail = StepState.DONE, detail
     if following is None:
         return False
     job.position = following.position
@@ -176,7 +176,7 @@ def _failed(ctx: StepContext, spec: StepSpec, error: DomainError) -> bool:
             if spec.rewind_to:
                 # Those in between begin anew: what they remember belongs to the boot that failed.
                 again = JobStep.objects.filter(job=job, position__gte=back_to, position__lte=step.position)
-                again.update(state=StepState.PENDING, started_at=None, finished_at=None, detail={})
+                again.update(status=StepState.PENDING, started_at=None, finished_at=None, detail={})
             leases.put_down(lease=ctx.lease, wait_s=pause_s)
             progress.notify(job.reservation_ref)
         if pause_s <= SHORT_WAIT_S:
@@ -186,7 +186,7 @@ def _failed(ctx: StepContext, spec: StepSpec, error: DomainError) -> bool:
         node = lock_node(ctx.node.pk)
         _guarded(ctx, attempts=F("attempts") + 1)
         JobStep.objects.filter(pk=step.pk).update(
-            state=StepState.FAILED,
+            status=StepState.FAILED,
             attempts=attempts,
             finished_at=timezone.now(),
             detail={**step.detail, "failure": note},

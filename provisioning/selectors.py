@@ -95,7 +95,7 @@ def _progress(job: Job, usual: dict[tuple[str, int, str], tuple[float, float]]) 
     ranges = {
         spec.name: usual.get((job.kind, job.node.node_type_id, spec.name), spec.usual_s) for spec in PLANS[job.kind]
     }
-    done = [step for step in steps if step.state == StepState.DONE]
+    done = [step for step in steps if step.status == StepState.DONE]
     low = high = None
     if job.is_live and not job.is_queued:
         low, high = _left(steps, ranges)
@@ -115,7 +115,7 @@ def _progress(job: Job, usual: dict[tuple[str, int, str], tuple[float, float]]) 
             StepProgress(
                 name=step.name,
                 label=label_of(kind=job.kind, name=step.name),
-                state=step.state,
+                state=step.status,
                 started_at=step.started_at,
                 finished_at=step.finished_at,
                 detail=_shown(step.detail),
@@ -142,7 +142,7 @@ def _left(steps: Sequence[JobStep], ranges: dict[str, tuple[float, float]]) -> t
     low = high = 0.0
     now = timezone.now()
     for step in steps:
-        if step.state == StepState.DONE or step.name not in ranges:
+        if step.status == StepState.DONE or step.name not in ranges:
             continue
         spent = (now - step.started_at).total_seconds() if step.started_at is not None else 0.0
         low += max(0.0, ranges[step.name][0] - spent)
@@ -163,7 +163,7 @@ def usual_durations(*, pairs: set[tuple[str, int]]) -> dict[tuple[str, int, str]
                 FROM provisioning_jobstep s
                 JOIN provisioning_job j ON j.id = s.job_id
                 JOIN inventory_node n ON n.id = j.node_id
-                WHERE s.state = 'done' AND s.started_at IS NOT NULL
+                WHERE s.status = 'done' AND s.started_at IS NOT NULL
                     AND j.kind = ANY(%s) AND n.node_type_id = ANY(%s)
                     AND s.finished_at > now() - interval '90 days'
             ) runs WHERE place <= %s

@@ -261,7 +261,7 @@ def retry_job(*, job: Job, actor: Actor) -> Job:
         finished_at=None,
     )
     JobStep.objects.filter(job=fresh).update(
-        state=StepState.PENDING, started_at=None, finished_at=None, attempts=0, detail={}
+        status=StepState.PENDING, started_at=None, finished_at=None, attempts=0, detail={}
     )
     wake_after_commit(job_ref=fresh.ref, site_code=locked.site.code)
     fresh.refresh_from_db()

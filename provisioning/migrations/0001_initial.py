@@ -362,7 +362,7 @@ class Migration(migrations.Migration):
             model_name="job",
             index=models.Index(
                 models.F("run_at"),
-                condition=models.Q(("is_queued", False), ("state__in", ("ready", "leased", "waiting"))),
+                condition=models.Q(("is_queued", False), ("status__in", ("ready", "leased", "waiting"))),
                 name="job_due",
             ),
         ),

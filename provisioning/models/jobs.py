@@ -112,12 +112,15 @@ class Job(models.Model):
 
 
 class JobStep(models.Model):
-    """One step of a job as it is shown and measured. ``detail`` is plain and never secret."""
+    """One step of a job as it is shown and measured; the job's state is what counts and is audited.
+
+    ``detail`` is plain and never secret.
+    """
 
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="steps")
     name = models.CharField(max_length=40)
     position = models.PositiveSmallIntegerField()
-    state = models.CharField(max_length=8, choices=StepState, default=StepState.PENDING)
+    status = models.CharField(max_length=8, choices=StepState, default=StepState.PENDING)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
     attempts = models.PositiveSmallIntegerField(default=0)

@@ -12,7 +12,7 @@ from provisioning.models import EraseRecord, HealthFinding, HealthRecord, Job, J
 
 class StepInline(ReadOnlyInline):
     model = JobStep
-    fields = readonly_fields = ("position", "name", "state", "attempts", "started_at", "finished_at", "detail")
+    fields = readonly_fields = ("position", "name", "status", "attempts", "started_at", "finished_at", "detail")
     ordering = ("position",)
 
 
