@@ -309,6 +309,4 @@ def _cancel(job: Job, *, actor: Actor, reason: str) -> None:
 def _mirror(node: Node, locked: Node) -> None:
     """The caller's instance learns what the locked one has become."""
     if node is not locked:
-        node.state, node.state_changed_at = locked.state, locked.state_changed_at
-        node.holder_id = locked.holder_id
-        node.state_reason = locked.state_reason
+        node.refresh_from_db(fields=["state", "state_changed_at", "state_reason", "holder"])
