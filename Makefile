@@ -8,7 +8,7 @@ up: ## run the product with its database, broker and emulated rack (DETACH=1: in
 	@$(SETUP) embedded.up $(if $(DETACH),--detach)
 
 down: ## stop what `make up` started
-	@$(SETUP) embedded.down
+	@$(SETUP) --as-it-is embedded.down
 
 test: ## all tests but those of a browser and the full campaigns (ARGS="-k name": some of them)
 	@$(SETUP) embedded.suite test $(ARGS)

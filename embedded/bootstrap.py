@@ -16,6 +16,10 @@ from pathlib import Path
 
 OLDEST = (3, 11)
 NEWEST = (3, 13)
+SUPPORTED = [f"3.{minor}" for minor in range(OLDEST[1], NEWEST[1] + 1)]
+AS_IT_IS = "--as-it-is"
+"""Before the module's name: use the environment that is there and change nothing."""
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 LOCK = REPOSITORY / "requirements.lock"
 PROJECT = REPOSITORY / "pyproject.toml"
@@ -36,31 +40,41 @@ class Environment:
         self.stamp = folder / ".chapek-stamp"
         self.log = folder / "install.log"
 
-    def works(self) -> bool:
-        return os.access(str(self.python), os.X_OK)
+    def version(self) -> str:
+        """Major and minor version of its Python; empty when that does not run or is not one we support.
 
-    def wanted(self) -> list[str]:
+        Asked of the program: an upgrade of the system can change what a link in the environment means.
+        """
+        question = "import sys; print('%d.%d' % sys.version_info[:2])"
+        try:
+            answer = subprocess.check_output([str(self.python), "-I", "-c", question], stderr=subprocess.DEVNULL)
+        except (OSError, subprocess.CalledProcessError):
+            return ""
+        version = answer.decode().strip()
+        return version if version in SUPPORTED and (self.folder / "lib" / f"python{version}").is_dir() else ""
+
+    def wanted(self, version: str) -> list[str]:
         """What it ought to be made from: one line for its packages, one for our own entry points."""
-        version = ".".join(str(number) for number in sys.version_info[:3])
         return [f"{file_hash(LOCK)} {version} {self.folder}", file_hash(PROJECT)]
 
     def present(self) -> list[str]:
-        """What it was made from; two empty lines when there is none that works."""
+        """What it was made from; two empty lines when that is unknown."""
         try:
             found = self.stamp.read_text().split("\n")
         except OSError:
             found = []
-        return ([*found, "", ""])[:2] if self.works() else ["", ""]
+        return ([*found, "", ""])[:2]
 
     def bring_up_to_date(self) -> None:
         """Make it, or install what changed; a current one costs two hashes. Raises SetupError."""
-        wanted, present = self.wanted(), self.present()
-        if wanted == present:
+        # An environment of any Python that fits is kept: the product may be running in it just now.
+        version, present = self.version(), self.present()
+        if version and present == self.wanted(version):
             return
         require_room(REPOSITORY)
         uv = shutil.which("uv")
-        # One that somebody else made (no stamp) is used as it is; one of ours for another Python is made anew.
-        if not self.works() or (present[0] and present[0].split()[1:] != wanted[0].split()[1:]):
+        moved = present[0] and present[0].split(" ", 2)[1:] != [version, str(self.folder)]
+        if not version or moved:
             if not uv:
                 require_venv()
             say(f"Making the Python environment in {self.folder}")
@@ -68,6 +82,8 @@ class Environment:
             self.folder.mkdir(parents=True)
             maker = [uv, "venv", "--allow-existing", "--python"] if uv else []
             self.run([*maker, sys.executable, *([] if uv else ["-m", "venv"]), str(self.folder)])
+            version, present = self.version(), ["", ""]
+        wanted = self.wanted(version)
         install = (
             [uv, "pip", "install", "--python", str(self.python)] if uv else [str(self.python), "-m", "pip", "install"]
         )
@@ -159,14 +175,19 @@ def say(line: str) -> None:
 def main(arguments: list[str]) -> int:
     """Set up, then become the module named in `arguments`; without one, only set up."""
     try:
-        other = other_python((sys.version_info[0], sys.version_info[1]))
         os.chdir(str(REPOSITORY))
-        if other:
-            os.execv(other, [other, "-m", "embedded.bootstrap", *arguments])  # noqa: S606 - no shell is the point
         environment = Environment(Path(os.environ.get("CHAPEK_VENV") or REPOSITORY / ".venv").resolve())
-        with LOCK.open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # two makes at once: the second waits, then finds all done
-            environment.bring_up_to_date()
+        if arguments[:1] == [AS_IT_IS]:
+            arguments = arguments[1:]
+            if not environment.version():
+                raise SetupError("nothing is set up here yet: `make up` does it")
+        else:
+            other = other_python((sys.version_info[0], sys.version_info[1]))
+            if other:
+                os.execv(other, [other, "-m", "embedded.bootstrap", *arguments])  # noqa: S606 - no shell is the point
+            with LOCK.open() as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)  # two makes at once: the second waits, then finds all done
+                environment.bring_up_to_date()
     except (SetupError, OSError) as error:
         sys.stderr.write(f"chapek: {error}\n")
         return 1

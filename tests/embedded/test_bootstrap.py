@@ -10,6 +10,8 @@ import pytest
 from embedded import bootstrap
 from embedded.bootstrap import Environment, SetupError, explain, other_python, require_room, require_venv
 
+VERSION = f"3.{sys.version_info[1]}"
+
 
 class Usage(NamedTuple):
     total: int
@@ -104,50 +106,96 @@ def test_a_failed_installation_is_explained_in_one_line(log: str, reason: str) -
     assert explain(log) == reason
 
 
-def test_an_environment_is_current_only_with_its_stamp_and_a_python(tmp_path: Path) -> None:
-    environment = Environment(tmp_path)
-    assert environment.present() == ["", ""]
-    environment.stamp.write_text("\n".join(environment.wanted()))
-    assert environment.present() == ["", ""]
-    environment.python.parent.mkdir()
-    environment.python.touch(mode=0o755)
-    assert environment.present() == environment.wanted()
+@pytest.fixture
+def environment(tmp_path: Path) -> Environment:
+    """One whose Python is ours."""
+    made = Environment(tmp_path)
+    made.python.parent.mkdir()
+    made.python.symlink_to(sys.executable)
+    (tmp_path / "lib" / f"python{VERSION}").mkdir(parents=True)
+    return made
 
 
-def test_a_current_environment_installs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    environment = Environment(tmp_path)
-    environment.python.parent.mkdir()
-    environment.python.touch(mode=0o755)
-    environment.stamp.write_text("\n".join(environment.wanted()))
-    monkeypatch.setattr(Environment, "run", lambda *_: pytest.fail("ran an installer"))
+@pytest.fixture
+def ran(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """What would have been run, instead of running it."""
+    calls: list[list[str]] = []
+    monkeypatch.setattr(Environment, "run", lambda _self, arguments: calls.append(arguments))
+    monkeypatch.setattr(shutil, "which", lambda _name: None)
+    return calls
+
+
+def test_a_current_environment_installs_nothing(environment: Environment, ran: list[list[str]]) -> None:
+    environment.stamp.write_text("\n".join(environment.wanted(VERSION)))
     environment.bring_up_to_date()
+    assert ran == []
+
+
+def test_an_environment_of_another_python_that_fits_is_kept(
+    environment: Environment, ran: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Environment, "version", lambda _self: "3.12")
+    environment.stamp.write_text("\n".join(environment.wanted("3.12")))
+    environment.bring_up_to_date()
+    assert ran == []
+
+
+@pytest.mark.parametrize("script", ["exit 1", "echo 3.10", "echo 3.99", "echo"])
+def test_a_python_that_does_not_run_or_fit_counts_as_none(environment: Environment, script: str) -> None:
+    environment.python.unlink()
+    environment.python.write_text(f"#!/bin/sh\n{script}\n")
+    environment.python.chmod(0o755)
+    assert environment.version() == ""
+
+
+def test_a_python_upgraded_under_the_environment_counts_as_none(environment: Environment) -> None:
+    assert environment.version() == VERSION
+    (environment.folder / "lib" / f"python{VERSION}").rmdir()
+    assert environment.version() == ""
+
+
+def test_an_environment_that_was_moved_is_made_anew(
+    environment: Environment, ran: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Environment, "version", lambda _self: VERSION)
+    wanted = environment.wanted(VERSION)
+    environment.stamp.write_text("\n".join(wanted).replace(str(environment.folder), "/elsewhere"))
+    environment.bring_up_to_date()
+    assert ran[0] == [sys.executable, "-m", "venv", str(environment.folder)]
+    assert len(ran) == 3
+    assert environment.present() == wanted
 
 
 @pytest.mark.parametrize("has_uv", [True, False])
 def test_a_changed_project_installs_only_our_own_entry_points(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_uv: bool
+    environment: Environment, ran: list[list[str]], monkeypatch: pytest.MonkeyPatch, has_uv: bool
 ) -> None:
-    environment = Environment(tmp_path)
-    environment.python.parent.mkdir()
-    environment.python.touch(mode=0o755)
-    environment.stamp.write_text(f"{environment.wanted()[0]}\nolder")
-    ran: list[list[str]] = []
-    monkeypatch.setattr(Environment, "run", lambda _self, arguments: ran.append(arguments))
+    environment.stamp.write_text(f"{environment.wanted(VERSION)[0]}\nolder")
     monkeypatch.setattr(shutil, "which", lambda _name: "/bin/uv" if has_uv else None)
     environment.bring_up_to_date()
     installer = ["/bin/uv", "pip", "install", "--python"] if has_uv else []
     module = [] if has_uv else ["-m", "pip", "install"]
     tail = ["--no-build-isolation", "--no-deps", "-e", str(bootstrap.REPOSITORY)]
     assert ran == [[*installer, str(environment.python), *module, *tail]]
-    assert environment.present() == environment.wanted()
+    assert environment.present() == environment.wanted(VERSION)
 
 
-def test_a_failed_installation_leaves_no_stamp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    environment = Environment(tmp_path)
-    environment.python.parent.mkdir()
-    environment.python.write_text("#!/bin/sh\necho 'ERROR: no such package'\nexit 1\n")
+def test_a_failed_installation_leaves_no_stamp(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+    environment.python.unlink()
+    answer = f"case $1 in -I) echo {VERSION};; *) echo 'ERROR: no such package'; exit 1;; esac"
+    environment.python.write_text(f"#!/bin/sh\n{answer}\n")
     environment.python.chmod(0o755)
     monkeypatch.setattr(shutil, "which", lambda _name: None)
     with pytest.raises(SetupError, match=r"^ERROR: no such package \(log: .*install\.log\)$"):
         environment.bring_up_to_date()
     assert not environment.stamp.exists()
+
+
+def test_as_it_is_never_installs(
+    tmp_path: Path, ran: list[list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CHAPEK_VENV", str(tmp_path / "absent"))
+    monkeypatch.chdir(tmp_path)
+    assert bootstrap.main(["--as-it-is", "embedded.down"]) == 1
+    assert capsys.readouterr().err == "chapek: nothing is set up here yet: `make up` does it\n"
+    assert ran == []
