@@ -44,7 +44,7 @@ def test_every_tenant_owned_row_is_reached_through_the_filter() -> None:
         if model._meta.app_label not in LEVEL or label in allowed or issubclass(model, TenantOwnedModel):
             continue
         for field in model._meta.get_fields():
-            if field.is_relation and field.concrete and field.related_model:
-                if f"{field.related_model._meta.app_label}.{field.related_model.__name__}" == "accounts.Tenant":
-                    offences.append(f"{label}.{field.name}")
+            target = field.related_model if field.is_relation and field.concrete else None
+            if target is not None and target._meta.label == "accounts.Tenant":
+                offences.append(f"{label}.{field.name}")
     assert offences == []
