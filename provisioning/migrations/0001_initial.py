@@ -267,7 +267,7 @@ class Migration(migrations.Migration):
                 ("name", models.CharField(max_length=40)),
                 ("position", models.PositiveSmallIntegerField()),
                 (
-                    "state",
+                    "status",
                     models.CharField(
                         choices=[
                             ("pending", "Not begun"),
@@ -362,7 +362,7 @@ class Migration(migrations.Migration):
             model_name="job",
             index=models.Index(
                 models.F("run_at"),
-                condition=models.Q(("is_queued", False), ("status__in", ("ready", "leased", "waiting"))),
+                condition=models.Q(("is_queued", False), ("state__in", ("ready", "leased", "waiting"))),
                 name="job_due",
             ),
         ),
