@@ -254,6 +254,8 @@ def test_two_rotations_do_not_meet(bmcs, keyring):
         with pytest.raises(CommandError, match="another rotate_keys"):
             rotate()
     finally:
+        with other.cursor() as cursor:  # closing only gives the session back to the pool
+            cursor.execute("SELECT pg_advisory_unlock_all()")
         other.close()
     assert keys_of_rows() == ["k1"] * 7
 
