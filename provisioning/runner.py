@@ -17,6 +17,7 @@ from common.errors import DomainError
 from common.state_machine import fire
 from inventory.states import NODE
 from provisioning import leases, outcomes, progress
+from provisioning.bmc import BmcTurnTaken
 from provisioning.errors import LeaseLost, StepFailed, StepTimedOut
 from provisioning.jobs import lock_node
 from provisioning.models import Job, JobStep
@@ -31,6 +32,8 @@ TURN_S = 60.0
 """A worker goes on with the next step until this much time is spent; then others get their turn."""
 SHORT_WAIT_S = 10.0
 """Waits up to this long are also set with the broker; the reconciler finds the longer ones in time."""
+TURN_WAIT_S = 2.0
+"""A turn at a BMC is mostly over long before it expires."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 2.0, 60.0
 
 
@@ -85,6 +88,10 @@ def _one_step(ctx: StepContext) -> bool:
             return _advance(ctx, result)
     except (LeaseLost, OperationalError, InterfaceError):
         raise  # a database that is away decides nothing about the node: the lease runs out and the job goes on
+    except BmcTurnTaken as taken:
+        # Nothing was tried, so nothing failed; the step's deadline bounds the waiting.
+        ctx.close()
+        return _wait(ctx, Wait(seconds=min(taken.free_in_s, TURN_WAIT_S) + 0.1))
     except DomainError as error:
         return _failed(ctx, spec, error)
     except Exception as error:

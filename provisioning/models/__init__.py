@@ -1,11 +1,10 @@
 """Jobs and their steps, boots and their one-time tokens, evidence of erasure and health."""
 
-from provisioning.models.boot import BMC_TURN_S, BmcTurn, BootSession
+from provisioning.models.boot import BmcTurn, BootSession
 from provisioning.models.evidence import EraseRecord, HealthFinding, HealthRecord
 from provisioning.models.jobs import PRIVATE_KEY, USER_DATA, Job, JobStep
 
 __all__ = [
-    "BMC_TURN_S",
     "PRIVATE_KEY",
     "USER_DATA",
     "BmcTurn",

@@ -11,7 +11,6 @@ from provisioning.models.jobs import Job
 RESCUE_KEY = vault.register_column(
     model="provisioning.BootSession", field="private_key_sealed", context="provisioning.boot.private_key"
 )
-BMC_TURN_S = 120
 
 
 def boot_ref() -> str:
