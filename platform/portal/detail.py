@@ -64,6 +64,15 @@ class JobRow:
     failure: str
     steps: tuple[StepRow, ...]
 
+    @property
+    def now(self) -> str:
+        """The step that is under way, or where it stands."""
+        for step in self.steps:
+            if step.state in {StepState.RUNNING, StepState.FAILED}:
+                return _("%(step)s: %(state)s") % {"step": step.label, "state": step.word}
+        done = sum(step.state == StepState.DONE for step in self.steps)
+        return _("%(done)d of %(all)d steps done") % {"done": done, "all": len(self.steps)}
+
 
 @dataclass(frozen=True, kw_only=True)
 class NodeRow:

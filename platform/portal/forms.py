@@ -60,7 +60,7 @@ class WhatForm(DomainForm):
         initial=BY_TYPE,
         widget=forms.RadioSelect,
     )
-    node_type = forms.ChoiceField(label=_("Node type"), required=False)
+    node_type = forms.ChoiceField(label=_("Node type"), required=False, widget=forms.RadioSelect)
     workload_class = forms.ChoiceField(
         label=_("What for"), choices=CLASSES, required=False, help_text=_("Helps placement and the evidence you keep.")
     )
@@ -79,7 +79,7 @@ class WhatForm(DomainForm):
     starts_at = UtcDateTimeField(label=_("Starts at, UTC"), required=False)
     end = forms.ChoiceField(
         label=_("End"),
-        choices=[(OPEN, _("When I release it")), (FIXED, _("At a time"))],
+        choices=[(OPEN, _("On release")), (FIXED, _("At a time"))],
         initial=OPEN,
         widget=forms.RadioSelect,
     )
@@ -97,7 +97,7 @@ class WhatForm(DomainForm):
         self, *args: Any, node_types: list[tuple[str, str]], sites: list[tuple[str, str]], **kwargs: Any
     ) -> None:
         super().__init__(*args, **kwargs)
-        self._choose("node_type", [("", _("Choose a node type")), *node_types])
+        self._choose("node_type", list(node_types))
         self._choose("site", [("", _("Best: cheapest that fits")), *sites])
         self.fields["max_spend"].widget.attrs["inputmode"] = "decimal"
 
@@ -175,7 +175,7 @@ class ExtendForm(DomainForm):
     """A new end, or none."""
 
     end = forms.ChoiceField(
-        label=_("End"), choices=[(OPEN, _("When I release it")), (FIXED, _("At a time"))], widget=forms.RadioSelect
+        label=_("End"), choices=[(OPEN, _("On release")), (FIXED, _("At a time"))], widget=forms.RadioSelect
     )
     ends_at = UtcDateTimeField(label=_("Ends at, UTC"), required=False)
 

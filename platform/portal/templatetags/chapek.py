@@ -86,13 +86,14 @@ def duration(value: timedelta | int | Decimal | None) -> str:
 
 
 @register.filter
-def instant(value: datetime | None, seconds: str = "") -> SafeString | str:
-    """``2026-11-05 14:32 UTC`` as a ``<time>``; with the argument "s" to the second."""
+def instant(value: datetime | None, form: str = "") -> SafeString | str:
+    """``2026-11-05 14:32 UTC`` as a ``<time>``; "s" to the second, "m" to the minute where the column says UTC."""
     if value is None:
         return "–"  # noqa: RUF001 - a real dash is what is shown
     utc = value.astimezone(UTC)
-    shown = utc.strftime("%Y-%m-%d %H:%M:%S" if seconds == "s" else "%Y-%m-%d %H:%M")
-    return format_html('<time datetime="{}">{} UTC</time>', utc.strftime("%Y-%m-%dT%H:%M:%SZ"), shown)
+    shown = utc.strftime("%Y-%m-%d %H:%M:%S" if form == "s" else "%Y-%m-%d %H:%M")
+    zone = "" if form == "m" else " UTC"
+    return format_html('<time datetime="{}">{}{}</time>', utc.strftime("%Y-%m-%dT%H:%M:%SZ"), shown, zone)
 
 
 @register.filter
@@ -166,8 +167,10 @@ def cells(free: int, total: int) -> SafeString:
 
 
 @register.inclusion_tag("portal/parts/field.html")
-def field(bound: forms.BoundField, label: str = "", *, placeholder: bool = True) -> dict[str, Any]:
-    """A form's field with label, hint and errors tied to it for screen readers."""
+def field(
+    bound: forms.BoundField, label: str = "", *, needed: bool = False, placeholder: bool = True
+) -> dict[str, Any]:
+    """A form's field with label, hint and errors tied to it. ``needed``: not optional wherever it is shown."""
     widget = bound.field.widget
     if not placeholder:
         widget.attrs.pop("placeholder", None)
@@ -180,7 +183,7 @@ def field(bound: forms.BoundField, label: str = "", *, placeholder: bool = True)
     kind = "check" if isinstance(widget, forms.CheckboxInput) else "plain"
     if isinstance(widget, forms.RadioSelect | forms.CheckboxSelectMultiple):
         kind = "group"
-    return {"field": bound, "kind": kind, "label": label or bound.label}
+    return {"field": bound, "kind": kind, "label": label or bound.label, "needed": needed or bound.field.required}
 
 
 @register.inclusion_tag("portal/parts/copy.html")

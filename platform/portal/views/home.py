@@ -1,6 +1,6 @@
 """What runs, what it costs, what ends soon."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 
 from django.http import HttpRequest, HttpResponse
@@ -15,6 +15,7 @@ from reservations.states import LIVE, ReservationState
 
 SOON = timedelta(hours=24)
 MOST_SHOWN = 50
+HOURS_WORTH_SAYING = 24 * 3650
 
 
 class Home(PortalView):
@@ -27,20 +28,22 @@ class Home(PortalView):
         rows = rows_of(reservations=live, at=at)
         hourly = sum((row.hourly_net for row in rows), Decimal(0))
         balance = money.balance(tenant_id=self.tenant.pk)
+        lasts = _lasts(balance=balance, hourly=hourly)
         return self.show(
             at=at,
             rows=rows,
             soon=[row for row in rows if row.ends_at is not None and row.ends_at <= at + SOON],
             hourly=hourly,
             balance=balance,
-            lasts_until=_lasts_until(balance=balance, hourly=hourly, at=at),
+            lasts=lasts,
+            lasts_until=at + lasts if lasts is not None else None,
             node_count=selectors.live_node_count(tenant_id=self.tenant.pk),
         )
 
 
-def _lasts_until(*, balance: Balance, hourly: Decimal, at: datetime) -> datetime | None:
-    """When the money would be used up if everything that runs went on; net, so a little late where tax is due."""
+def _lasts(*, balance: Balance, hourly: Decimal) -> timedelta | None:
+    """How long the money lasts if everything that runs goes on; net, so a little long where tax is due."""
     if hourly <= 0:
         return None
     hours = (balance.funds - balance.accrued) / hourly
-    return at + timedelta(hours=float(max(hours, Decimal(0)))) if hours < 24 * 3650 else None
+    return timedelta(hours=float(max(hours, Decimal(0)))) if hours < HOURS_WORTH_SAYING else None

@@ -1,10 +1,13 @@
 """The list of reservations, the page of one, and the part of it that lives."""
 
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django_htmx.http import trigger_client_event
 
+from accounts import selectors as accounts
 from accounts.roles import Permission
 from common.clock import database_now
 from compliance.audit import selectors as audit
@@ -24,6 +27,14 @@ FILTERS: dict[str, frozenset[str]] = {
 }
 LATEST_EVENTS = 50
 POWER_ACTIONS = ("power_on", "power_off", "power_cycle", "reboot")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventRow:
+    ref: str
+    at: datetime
+    what: str
+    who: str
 
 
 class Reservations(PortalView):
@@ -61,7 +72,18 @@ class ReservationView(PortalView):
             "cost": rows_of(reservations=[reservation], at=at)[0].cost,
             "is_moving": reservation.state in detail.MOVING,
             "can_see_cost": self.may(Permission.VIEW_BILLING),
+            "can_audit": self.may(Permission.VIEW_AUDIT),
+            "events": self.events(reservation) if self.may(Permission.VIEW_AUDIT) else [],
         }
+
+    def events(self, reservation: Reservation) -> list[EventRow]:
+        """The newest events about it; the tenant's own people by their address instead of an opaque id."""
+        names = {member.user.ref: member.user.email for member in accounts.members(actor=self.actor)}
+        found = audit.events_of(log_tenant_id=self.tenant.pk, subject_refs=[reservation.ref])[:LATEST_EVENTS]
+        return [
+            EventRow(ref=event.ref, at=event.at, what=event.what, who=names.get(event.actor_ref, event.who))
+            for event in found
+        ]
 
 
 class Detail(ReservationView):
@@ -69,8 +91,6 @@ class Detail(ReservationView):
 
     def get(self, _request: HttpRequest, ref: str) -> HttpResponse:
         reservation = self.reservation(ref)
-        can_audit = self.may(Permission.VIEW_AUDIT)
-        events = audit.events_of(log_tenant_id=self.tenant.pk, subject_refs=[ref])[:LATEST_EVENTS] if can_audit else []
         hardware = detail.hardware(reservation=reservation)
         actions = selectors.actions(reservation=reservation)
         return self.show(
@@ -82,20 +102,18 @@ class Detail(ReservationView):
             can_act=self.may(Permission.RESERVE),
             decision=decision_in_words(reservation.decision),
             certificates=detail.certificates(reservation=reservation),
-            can_audit=can_audit,
-            events=events,
             verify_command=f"python3 chapek_verify.py {reservation.ref}.audit.json --key chapek.vkey",
         )
 
 
 class Live(ReservationView):
-    """The living part alone. When the state is no longer the one the page shows, the page is told to renew itself."""
+    """The living parts alone. When the state is no longer the one the page shows, the page is told to renew itself."""
 
     page = "portal/parts/live.html"
 
     def get(self, request: HttpRequest, ref: str) -> HttpResponse:
         reservation = self.reservation(ref)
-        answer = self.show(**self.live_context(reservation))
+        answer = self.show(**self.live_context(reservation), oob=True)
         shown = request.GET.get("state", reservation.state)
         if shown != reservation.state:
             trigger_client_event(answer, "chapek:changed")

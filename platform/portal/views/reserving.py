@@ -1,24 +1,32 @@
 """One page from the wish to the promise: what, where, when and how to get in on the left, the quote on the right."""
 
+from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from accounts import selectors as accounts
 from accounts.forms import SshKeyForm
+from accounts.models import SshKey
 from accounts.roles import Permission
 from accounts.services import add_ssh_key
 from common.clock import database_now
 from common.errors import DomainError
 from inventory import selectors as inventory
 from portal.base import PortalView
-from portal.forms import LATER, NOW, AccessForm, WhatForm
+from portal.forms import LATER, NOW, AccessForm, Choices, WhatForm
+from portal.templatetags.chapek import rate
 from portal.views.keys import add_error
 from portal.words import decision_in_words
 from reservations import selectors, services
 from reservations.models import Quote
+from reservations.selectors import StockLine, stock
 
 UNPROCESSABLE = 422
 ENTERED = ("name", "image", "user_data")
@@ -31,13 +39,13 @@ class Reserving(PortalView):
     page = "portal/reserve.html"
 
     def what_form(self, data: Any = None, **initial: str) -> WhatForm:
-        types = [(kind.code, kind.name) for kind in inventory.offered_node_types()]
+        types = type_choices(stock(at=database_now()))
         sites = [(site.code, f"{site.city}, {site.country}") for site in inventory.open_sites()]
         return WhatForm(data, initial=initial, node_types=types, sites=sites)
 
     def access_form(self, data: Any = None, *, chosen: list[str] | None = None) -> AccessForm:
         images = [(image.code, str(image)) for image in inventory.offered_images()]
-        keys = [(key.ref, f"{key.name} · {key.fingerprint}") for key in accounts.ssh_keys(actor=self.actor)]
+        keys: Choices = [(key.ref, key_label(key)) for key in accounts.ssh_keys(actor=self.actor)]
         name = database_now().strftime("run-%m%d-%H%M")
         initial = {"name": name, "ssh_keys": chosen if chosen is not None else [ref for ref, _name in keys[:1]]}
         return AccessForm(data, initial=initial, images=images, ssh_keys=keys)
@@ -54,13 +62,45 @@ class Reserving(PortalView):
         return quote_context(quote)
 
 
+def type_choices(lines: list[StockLine]) -> Choices:
+    """Each node type that some site sells, with its lowest price and what is free now at all sites."""
+    by_type: dict[str, list[StockLine]] = {}
+    for line in lines:
+        if line.eur_per_gpu_hour is not None:
+            by_type.setdefault(line.node_type_code, []).append(line)
+    return [(code, type_label(offers)) for code, offers in sorted(by_type.items())]
+
+
+def type_label(offers: list[StockLine]) -> SafeString:
+    cheapest = min(line.eur_per_gpu_hour for line in offers if line.eur_per_gpu_hour is not None)
+    free = sum(line.free_now for line in offers)
+    return format_html(
+        '<span class="title">{}</span><span class="sub">{}</span><span class="sub">{}</span>',
+        offers[0].node_type_name,
+        _("from %(rate)s per GPU-hour") % {"rate": rate(cheapest)},
+        ngettext("%(free)d free now", "%(free)d free now", free) % {"free": free},
+    )
+
+
+def key_label(key: SshKey) -> SafeString:
+    return format_html('<span class="title">{}</span><span class="sub mono">{}</span>', key.name, key.fingerprint)
+
+
 def quote_context(quote: Quote) -> dict[str, Any]:
     return {
         "quote": quote,
         "estimate": quote.estimate,
         "decision": decision_in_words(quote.decision),
+        "cap_lasts": _cap_lasts(quote),
         "seconds_left": max(0, int((quote.expires_at - database_now()).total_seconds())),
     }
+
+
+def _cap_lasts(quote: Quote) -> timedelta | None:
+    hourly = Decimal(str(quote.estimate["hourly_net"]))
+    if quote.max_spend is None or hourly <= 0:
+        return None
+    return timedelta(hours=float(quote.max_spend / hourly))
 
 
 class Reserve(Reserving):

@@ -39,10 +39,7 @@
     source = new EventSource(wanted);
     source.onopen = () => { isOpen = true; };
     source.onerror = () => { isOpen = false; };
-    source.onmessage = wake;
-    for (const name of ["progress", "state", "changed", "event", "reservation", "snapshot", "step"]) {
-      source.addEventListener(name, wake);
-    }
+    source.addEventListener("progress", wake);
   }
 
   setInterval(() => {
@@ -55,6 +52,18 @@
 
   document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });
   window.addEventListener("pagehide", () => { if (source) source.close(); streamUrl = ""; });
+
+  // What one has unfolded stays unfolded when its part is renewed.
+  let unfolded = [];
+  document.addEventListener("htmx:beforeSwap", () => {
+    unfolded = [...document.querySelectorAll("details[open][id]")].map((part) => part.id);
+  });
+  document.addEventListener("htmx:afterSwap", () => {
+    for (const id of unfolded) {
+      const part = document.getElementById(id);
+      if (part) part.open = true;
+    }
+  });
 
   // Cost: the server's last figure plus the seconds since it came.
   const seen = new WeakMap();
@@ -84,7 +93,10 @@
         place.dataset.done = "yes";
         place.textContent = place.dataset.over;
         const button = document.querySelector("[data-quote-button]");
-        if (button) button.value = "quote";
+        if (button) {
+          button.value = "quote";
+          button.textContent = place.dataset.again;
+        }
       }
     }
   }
