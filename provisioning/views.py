@@ -16,7 +16,7 @@ import structlog
 from django.conf import settings
 from django.core.handlers.asgi import ASGIRequest
 from django.db import transaction
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseNotFound, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
@@ -60,7 +60,12 @@ class _Refusals:
 _refusals = _Refusals()
 
 
-def _refuse(request: HttpRequest, what: str) -> Http404:
+def _not_found() -> HttpResponse:
+    """For a boot loader: no page, no redirect."""
+    return HttpResponseNotFound("not found\n", content_type="text/plain")
+
+
+def _refuse(request: HttpRequest, what: str) -> HttpResponse:
     left_out = _refusals.admit()
     if left_out is not None:
         with transaction.atomic():
@@ -72,7 +77,7 @@ def _refuse(request: HttpRequest, what: str) -> Http404:
                 details={"what": what, "from": request.META.get("REMOTE_ADDR", ""), "left_out_before": left_out},
                 at=database_now(),
             )
-    return Http404()
+    return _not_found()
 
 
 @require_GET
@@ -80,7 +85,7 @@ def _refuse(request: HttpRequest, what: str) -> Http404:
 def script_for_mac(_request: HttpRequest, mac: str) -> HttpResponse:
     """Site DHCP names this address to every node that boots over the network."""
     if not _MAC.match(mac):
-        raise Http404
+        return _not_found()
     return HttpResponse(boots.script_for_mac(mac=mac.replace("-", ":")), content_type="text/plain; charset=utf-8")
 
 
@@ -89,7 +94,7 @@ def script_for_mac(_request: HttpRequest, mac: str) -> HttpResponse:
 def script(request: HttpRequest, token: str) -> HttpResponse:
     text = boots.take_script(token=token)
     if text is None:
-        raise _refuse(request, "script")
+        return _refuse(request, "script")
     return HttpResponse(text, content_type="text/plain; charset=utf-8")
 
 
@@ -105,7 +110,7 @@ def report(request: HttpRequest, token: str) -> HttpResponse:
     if not 1 <= len(host_keys) <= boots.MAX_HOST_KEYS or not all(_HOST_KEY.match(key) for key in host_keys):
         return HttpResponse(status=400)
     if not boots.take_report(token=token, mac=mac, serial=serial, host_keys=host_keys):
-        raise _refuse(request, "report")
+        return _refuse(request, "report")
     return HttpResponse(status=204)
 
 
@@ -119,7 +124,7 @@ def phone_home(request: HttpRequest, token: str) -> HttpResponse:
     if not _HOST_KEY.match(key):
         return HttpResponse(status=400)
     if not boots.take_phone_home(token=token, instance_id=request.POST.get("instance_id", ""), host_key=key):
-        raise _refuse(request, "phone-home")
+        return _refuse(request, "phone-home")
     return HttpResponse(status=204)
 
 
@@ -134,19 +139,19 @@ def image(request: HttpRequest, token: str, name: str) -> HttpResponseBase:
     """The image of one deployment, while it runs."""
     job = boots.image_job(token=token)
     if job is None or job.image is None or Path(job.image.path).name != name:
-        raise _refuse(request, "image")
+        return _refuse(request, "image")
     return _file(request, Path(settings.CHAPEK_IMAGES_DIR), job.image.path)
 
 
 def _file(request: HttpRequest, folder: Path, name: str) -> HttpResponseBase:
     """A file below the folder, and nowhere else: neither by dots nor by links that lead out."""
     if not all(_FILE_NAME.match(part) for part in name.split("/")):
-        raise Http404
+        return _not_found()
     root = folder.resolve()
     found = (root / name).resolve()
     if not found.is_relative_to(root) or not found.is_file():
         log.warning("file for a node is missing", folder=str(root), name=name)
-        raise Http404
+        return _not_found()
     if not isinstance(request, ASGIRequest):
         return FileResponse(found.open("rb"), content_type=_BINARY)
     # Under ASGI Django would read a file's synchronous iterator to its end into memory before sending a byte.
