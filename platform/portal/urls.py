@@ -23,6 +23,7 @@ urlpatterns = [
     path("stock/", public.stock, name="stock"),
     path("legal/<slug:kind>/", public.legal, name="legal"),
     path("theme/", public.theme, name="theme"),
+    path("favicon.ico", public.favicon, name="favicon"),
     path("home/", home.Home.as_view(), name="home"),
     path("organisation/", organisation.Organisation.as_view(), name="organisation"),
     path("reserve/", reserving.Reserve.as_view(), name="reserve"),

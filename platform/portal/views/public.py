@@ -1,16 +1,18 @@
 """Pages that need no log-in: the front door, live stock, legal texts, the colour switch."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import render
+from django.shortcuts import redirect, render
+from django.templatetags.static import static
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.models import LegalDocument
+from accounts.selectors import documents_in_force
 from common.clock import database_now
 from inventory import selectors as inventory
 from portal.context import THEME_COOKIE, THEMES
@@ -58,12 +60,16 @@ def legal(request: HttpRequest, kind: str) -> HttpResponse:
     """The version of a legal text that is in force today."""
     if kind not in LegalDocument.Kind.values:
         raise Http404
-    today = datetime.now(tz=UTC).date()
-    document = (
-        LegalDocument.objects.filter(kind=kind, in_force_from__lte=today).order_by("-in_force_from", "-pk").first()
-    )
+    in_force = documents_in_force(on=database_now().date())
+    document = next((item for item in in_force if item.kind == kind), None)
     context = {"document": document, "kind_label": LegalDocument.Kind(kind).label}
     return render(request, "portal/public/legal.html", context)
+
+
+@require_safe
+def favicon(_request: HttpRequest) -> HttpResponse:
+    """Browsers ask for this name where a document names no icon, as JSON does not."""
+    return redirect(static("portal/mark.svg"))
 
 
 @require_POST
