@@ -85,7 +85,7 @@ class BaseViewSet(GenericViewSet[Any]):
         self.format_kwarg = self.get_format_suffix(**kwargs)
         neg = self.perform_content_negotiation(request)
         request.accepted_renderer, request.accepted_media_type = neg
-        if self.action is None:
+        if self.action in {None, "metadata"}:
             raise MethodNotAllowed(request.method or "")
         self.perform_authentication(request)
         self.check_throttles(request)

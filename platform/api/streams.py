@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.db import close_old_connections
+from django.db import connection
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.utils.translation import gettext as _
 from redis.asyncio import Redis
@@ -111,7 +111,8 @@ def _look(actor: Actor, ref: str) -> dict[str, Any]:
     try:
         return snapshot(reservation=selectors.reservation(actor=actor, ref=ref))
     finally:
-        close_old_connections()
+        if not connection.in_atomic_block:
+            connection.close()
 
 
 async def messages(*, actor: Actor, ref: str, seen: str = "") -> AsyncIterator[bytes]:
