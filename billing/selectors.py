@@ -196,6 +196,11 @@ def cards(*, actor: Actor) -> QuerySet[PaymentMethod]:
     return PaymentMethod.objects.visible_to(actor).filter(state=CardState.ACTIVE)
 
 
+def card_being_entered(*, actor: Actor) -> PaymentMethod | None:
+    """The newest card whose entry at the processor is not known to be over."""
+    return PaymentMethod.objects.visible_to(actor).filter(state=CardState.PENDING).order_by("-pk").first()
+
+
 def charges(*, actor: Actor) -> QuerySet[Charge]:
     return Charge.objects.visible_to(actor).select_related("invoice", "method")
 

@@ -4,6 +4,7 @@ from django.urls import path
 
 from portal.views import (
     acts,
+    cards,
     evidence,
     home,
     keys,
@@ -46,6 +47,10 @@ urlpatterns = [
     path("keys/api/<slug:ref>/revoke/", keys.RevokeApiKey.as_view(), name="revoke_api_key"),
     path("billing/", money.Billing.as_view(), name="billing"),
     path("billing/invoices/<slug:ref>/", money.Invoice.as_view(), name="invoice"),
+    path("billing/cards/add/", cards.AddCard.as_view(), name="card_add"),
+    path("billing/cards/return/", cards.CardReturn.as_view(), name="card_return"),
+    path("billing/cards/<slug:ref>/remove/", cards.RemoveCard.as_view(), name="card_remove"),
+    path("billing/top-up/", cards.TopUp.as_view(), name="top_up"),
     path("team/", team.Team.as_view(), name="team"),
     path("account/", organisation.Account.as_view(), name="account"),
     path("account/facts/", organisation.EditFacts.as_view(), name="edit_facts"),

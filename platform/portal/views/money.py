@@ -6,10 +6,13 @@ from django.http import HttpRequest, HttpResponse
 
 from accounts.roles import Permission
 from billing import selectors
+from billing.gateway import gateway_from_settings
 from billing.models import UsageInterval
+from billing.states import CardState
 from common.clock import database_now
 from portal.base import PortalView
 from portal.paging import page_of
+from portal.views.cards import TopUpForm
 
 LATEST = 10
 
@@ -33,6 +36,10 @@ class Billing(PortalView):
             at=at,
             balance=selectors.balance(tenant_id=self.tenant.pk),
             invoices=page_of(rows=selectors.invoices(actor=self.actor), before=request.GET.get("before", "")),
+            cards_configured=gateway_from_settings().is_configured,
+            cards=selectors.cards(actor=self.actor).filter(state=CardState.ACTIVE),
+            can_pay=self.may(Permission.PAY),
+            top_up=TopUpForm(),
             usage=[UsageRow(interval=row, seconds=row.seconds(at=at)) for row in usage],
         )
 
