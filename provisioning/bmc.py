@@ -74,7 +74,7 @@ def session(*, node: Node, check: Callable[[], None]) -> Iterator[Driver]:
     gap_s = float(settings.CHAPEK_IPMI_GAP_S) if node.bmc.driver == "ipmi" else 0.0
     # One command and the pause before it, with half as much again for a slow machine.
     hold_s = 1.5 * settings.CHAPEK_BMC_TIMEOUT_S + gap_s
-    owner = f"{worker_name()}:{time.monotonic_ns()}"[-80:]
+    owner = worker_name()
     with connection.cursor() as cursor:
         cursor.execute(_TAKE, {"node": node.pk, "owner": owner, "hold_s": hold_s})
         row = cursor.fetchone()

@@ -73,6 +73,11 @@ def revoke_boots(*, node: Node) -> None:
 _OPEN = Q(revoked_at=None, reported_at=None, expires_at__gt=Now())
 
 
+def loader_is_waited_for(*, token: str) -> bool:
+    """Whether firmware may fetch the boot loader with this token: as often as it likes, until the script was taken."""
+    return BootSession.objects.filter(_OPEN, script_token_sha256=tokens.digest(token), fetched_at=None).exists()
+
+
 @transaction.atomic
 def take_script(*, token: str) -> str | None:
     """The iPXE script behind a boot token, once; None when the token opens nothing."""

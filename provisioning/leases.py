@@ -5,8 +5,6 @@ bookkeeping among workers and leave no audit event (``provisioning.states`` says
 database's ``clock_timestamp()`` with its fractions: nobody bills or audits by it.
 """
 
-import os
-import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,6 +13,7 @@ import structlog
 from django.conf import settings
 from django.db import close_old_connections, connection
 
+from provisioning import workers
 from provisioning.errors import LeaseLost
 
 log = structlog.get_logger(__name__)
@@ -55,8 +54,8 @@ WHERE s.code = %s ORDER BY j.run_at LIMIT 1
 
 
 def worker_name() -> str:
-    """Host, process and thread: enough to find the worker in the logs."""
-    return f"{socket.gethostname()}:{os.getpid()}:{threading.get_ident() % 100000}"[:80]
+    """Process and thread, such that another process on the same machine can tell whether this one still lives."""
+    return f"{workers.me()}/{threading.get_native_id()}"
 
 
 @dataclass(kw_only=True)
@@ -160,6 +159,29 @@ def next_due(*, site_code: str) -> str | None:
     return None if row is None else str(row[0])
 
 
+def free_orphans() -> int:
+    """Let go of what workers held that are dead for certain: processes of this machine that are no more.
+
+    Saves waiting for the lease to run out. Who died elsewhere is waited for. Returns how many dead workers there were.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT lease_owner FROM provisioning_job WHERE state = 'leased' AND lease_expires_at > clock_timestamp()
+            UNION SELECT owner FROM provisioning_bmcturn WHERE held_until > clock_timestamp()
+            """
+        )
+        dead = [owner for (owner,) in cursor.fetchall() if workers.is_dead(owner.partition("/")[0])]
+        if dead:
+            cursor.execute(
+                "UPDATE provisioning_job SET lease_expires_at = clock_timestamp() "
+                "WHERE state = 'leased' AND lease_owner = ANY(%s)",
+                [dead],
+            )
+            cursor.execute("UPDATE provisioning_bmcturn SET held_until = NULL WHERE owner = ANY(%s)", [dead])
+    return len(dead)
+
+
 class Keeper:
     """Renews all leases that this process holds, from one thread, three times per lease period."""
 
@@ -194,7 +216,7 @@ class Keeper:
             try:
                 for lease in held:
                     if id(lease) in self._leases and not lease.lost.is_set() and not lease.renew():
-                        log.info("lease not renewed: given back or lost", job_id=lease.job_id, token=lease.token)
+                        log.info("lease not renewed: given back or lost", job_id=lease.job_id, fence=lease.token)
             except Exception:
                 # A database that is away for a moment: the leases run on, and expire by themselves if it stays away.
                 log.exception("leases could not be renewed")

@@ -60,7 +60,7 @@ def run(*, job_ref: str) -> bool:
                     wake(job_ref=job_ref, site_code=ctx.node.site.code)
                     break
     except LeaseLost:
-        log.info("lease lost, result dropped", job=job_ref, token=lease.token)
+        log.info("lease lost, result dropped", job=job_ref, fence=lease.token)
     finally:
         drop()
         if ctx is not None:

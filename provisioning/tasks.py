@@ -22,5 +22,6 @@ def run_job(*, job_ref: str, site_code: str) -> None:
 
 @shared_task(name="provisioning.reconcile", queue="control", ignore_result=True)  # type: ignore[untyped-decorator]  # likewise
 def reconcile() -> None:
+    leases.free_orphans()
     for job_ref, site_code in leases.due(per_site=WAKES_PER_SITE):
         wake(job_ref=job_ref, site_code=site_code)

@@ -20,7 +20,7 @@ from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseNot
 from django.http.response import HttpResponseBase
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from common.actors import system_actor
 from common.clock import database_now
@@ -87,6 +87,14 @@ def script_for_mac(_request: HttpRequest, mac: str) -> HttpResponse:
     if not _MAC.match(mac):
         return _not_found()
     return HttpResponse(boots.script_for_mac(mac=mac.replace("-", ":")), content_type="text/plain; charset=utf-8")
+
+
+@require_safe
+def loader(request: HttpRequest, token: str) -> HttpResponseBase:
+    """iPXE itself, for UEFI HTTP boot; it then asks for ``autoexec.ipxe`` beside it, which is the one-time script."""
+    if not boots.loader_is_waited_for(token=token):
+        return _refuse(request, "loader")
+    return _file(request, Path(settings.CHAPEK_BOOT_ARTEFACTS_DIR), settings.CHAPEK_IPXE_LOADER)
 
 
 @require_GET

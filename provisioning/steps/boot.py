@@ -19,7 +19,7 @@ def boot_rescue(ctx: StepContext) -> StepResult:
             return Done(detail={"boot": ctx.step.detail["armed"]})
         ctx.check()
         armed = boots.arm_rescue(job=ctx.job, node=ctx.node)
-        by_url = bmc.boot_from_network(url=tokens.boot_url(armed.token, "script.ipxe"))
+        by_url = bmc.boot_from_network(url=tokens.boot_url(armed.token, "ipxe.efi"))
         ctx.note(armed=armed.session.ref)
         bmc.power_on()
     return Done(detail={"boot": armed.session.ref, "by": "url" if by_url else "mac"})

@@ -17,6 +17,8 @@ def _hardware(monkeypatch):
     monkeypatch.setattr("provisioning.wake.wake", lambda **_: None)
     monkeypatch.setattr("provisioning.runner.wake", lambda **_: None)
     monkeypatch.setattr("provisioning.progress._send", lambda _ref: None)
+    # The keeper has a connection of its own, which sees nothing of a test's transaction.
+    monkeypatch.setattr("provisioning.leases.keeper.hold", lambda _lease: lambda: None)
     FakeSsh.machines.clear()
     fake.forget_all()
 

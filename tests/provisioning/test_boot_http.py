@@ -52,6 +52,16 @@ def test_a_script_is_served_once(waiting, http):
     assert AuditEvent.objects.filter(kind="boot.token_refused").count() == 1
 
 
+def test_the_loader_is_served_until_its_script_was_taken(waiting, http, settings, tmp_path):
+    settings.CHAPEK_BOOT_ARTEFACTS_DIR = str(tmp_path)
+    (tmp_path / "ipxe.efi").write_bytes(b"MZ loader")
+    for _ in range(2):
+        assert b"".join(http.get(f"/boot/{waiting.token}/ipxe.efi").streaming_content) == b"MZ loader"
+    assert http.get(f"/boot/{waiting.token}/autoexec.ipxe").content.startswith(b"#!ipxe\n")
+    assert http.get(f"/boot/{waiting.token}/ipxe.efi").status_code == 404
+    assert http.get(f"/boot/{'x' * 43}/ipxe.efi").status_code == 404
+
+
 def test_a_report_is_taken_once_and_wakes_the_job(waiting, http):
     script = http.get(f"/boot/{waiting.token}/script.ipxe").content.decode()
     path = f"/boot/{report_token(script)}/report"

@@ -1,10 +1,13 @@
 """Leases and fencing: one worker at a time, a stale one changes nothing, a killed one is followed by another."""
 
+import subprocess
+import sys
+
 import pytest
 from django.db.models.functions import Now
 
-from provisioning import bmc, leases, runner, services
-from provisioning.drivers.errors import BmcBusy
+from provisioning import bmc, leases, runner, services, workers
+from provisioning.bmc import BmcTurnTaken
 from provisioning.drivers.fake import FakeDriver
 from provisioning.errors import LeaseLost
 from provisioning.models import BmcTurn, Job, JobStep
@@ -136,7 +139,7 @@ def test_the_reconciler_sees_what_is_due_and_nothing_else(rig):
 
 
 def test_a_bmc_takes_one_worker_at_a_time(rig):
-    with bmc.session(node=rig.node, check=lambda: None), pytest.raises(BmcBusy):
+    with bmc.session(node=rig.node, check=lambda: None), pytest.raises(BmcTurnTaken):
         bmc.session(node=rig.node, check=lambda: None).__enter__()
     with bmc.session(node=rig.node, check=lambda: None) as driver:
         assert driver.power_state() == "off"
@@ -156,3 +159,39 @@ def test_the_pause_between_two_commands_is_kept_for_ipmi(rig, monkeypatch, setti
     with bmc.session(node=rig.node, check=lambda: None) as driver:
         driver.power_state()
     assert len(slept) == 2, "the pause holds from one turn to the next, whichever worker has it"
+
+
+def test_a_job_waits_for_its_turn_at_the_bmc_and_counts_no_failure(rig):
+    with bmc.session(node=rig.node, check=lambda: None):
+        job = rig.deploy()
+        for _ in range(10):
+            Job.objects.filter(pk=job.pk).update(run_at="2020-01-01T00:00:00Z")
+            runner.run(job_ref=job.ref)
+        job.refresh_from_db()
+        assert (job.state, job.position, job.attempts) == ("waiting", 0, 0)
+    rig.settle()
+    assert rig.refresh().state == "active"
+
+
+def test_what_a_dead_process_of_this_machine_held_is_free_at_once(rig, monkeypatch):
+    code = "import sys; sys.path.insert(0, '.'); from provisioning import workers; print(workers.me())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
+    dead = done.stdout.strip()
+    assert workers.is_dead(dead)
+    assert not workers.is_dead(workers.me())
+    assert not workers.is_dead(dead.replace(dead.partition(":")[0], "another-machine.1"))
+    job = rig.deploy()
+    with monkeypatch.context() as patch:
+        patch.setattr("provisioning.leases.worker_name", lambda: f"{dead}/1")
+        patch.setattr("provisioning.bmc.worker_name", lambda: f"{dead}/1")
+        leases.take(job_ref=job.ref)
+        turn = bmc.session(node=rig.node, check=lambda: None)
+        turn.__enter__()
+    with pytest.raises(BmcTurnTaken), bmc.session(node=rig.node, check=lambda: None):
+        pass
+    assert leases.due(per_site=5) == []
+    assert leases.free_orphans() == 1
+    assert leases.due(per_site=5) == [(job.ref, "kladno")]
+    with bmc.session(node=rig.node, check=lambda: None) as driver:
+        assert driver.power_state() == "off"
+    assert leases.free_orphans() == 0
