@@ -1,4 +1,4 @@
-"""Stand-ins for the rescue system's kernel and initrd, in the outer shape of the real ones.
+"""Stand-ins for the rescue system's kernel and initrd and for iPXE, in the outer shape of the real ones.
 
 The emulated node fetches them in full and checks the kernel's magic as a boot loader does; no processor runs them.
 """
@@ -9,9 +9,10 @@ import struct
 import sys
 from pathlib import Path
 
-from lab.boot import KERNEL_MAGIC, KERNEL_MAGIC_AT
+from lab.boot import EFI_MAGIC, KERNEL_MAGIC, KERNEL_MAGIC_AT
 
 KERNEL_BYTES = 256 * 1024
+LOADER_BYTES = 64 * 1024
 INITRD_FILE = b"etc/chapek-rescue"
 
 
@@ -31,11 +32,21 @@ def initrd() -> bytes:
     return gzip.compress(archive.ljust(-(-len(archive) // 512) * 512, b"\0"), mtime=0)
 
 
-def build(*, directory: Path) -> tuple[Path, Path]:
-    """Write `vmlinuz` and `initrd.img`; the two paths."""
+def loader() -> bytes:
+    """The outer shape of an EFI program: DOS header, PE signature, machine x86-64. Stands in for iPXE."""
+    image = bytearray(LOADER_BYTES)
+    image[0:2] = EFI_MAGIC
+    struct.pack_into("<I", image, 0x3C, 0x80)
+    image[0x80:0x84] = b"PE\0\0"
+    struct.pack_into("<H", image, 0x84, 0x8664)
+    return bytes(image)
+
+
+def build(*, directory: Path) -> tuple[Path, ...]:
+    """Write `vmlinuz`, `initrd.img` and `ipxe.efi`; their paths."""
     directory.mkdir(parents=True, exist_ok=True)
-    paths = directory / "vmlinuz", directory / "initrd.img"
-    for path, content in zip(paths, (kernel(), initrd()), strict=True):
+    paths = directory / "vmlinuz", directory / "initrd.img", directory / "ipxe.efi"
+    for path, content in zip(paths, (kernel(), initrd(), loader()), strict=True):
         if not path.exists() or path.read_bytes() != content:
             path.write_bytes(content)
     return paths

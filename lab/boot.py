@@ -12,6 +12,8 @@ from urllib.parse import urljoin, urlsplit
 import aiohttp
 
 SCRIPT_BYTES = 64 * 1024
+LOADER_BYTES = 16 * 1024 * 1024
+EFI_MAGIC = b"MZ"
 FILE_BYTES = 4 * 1024**3
 CHAIN_DEPTH = 8
 TRIES = 8
@@ -58,6 +60,16 @@ class Firmware:
     variables: dict[str, str]
     say: Callable[[str], None]
     _kernel: Kernel | None = field(default=None, init=False)
+
+    async def http_boot(self, *, url: str) -> Kernel | None:
+        """UEFI HTTP boot: firmware loads an EFI program, and nothing else; that iPXE looks for a script beside it.
+
+        Raises BootError, also when the address holds a script: firmware cannot run one.
+        """
+        self.say(f"UEFI: {_shown(url)}")
+        if not (await self._get(url, limit=LOADER_BYTES)).startswith(EFI_MAGIC):
+            raise BootError("not an EFI application: Unsupported")
+        return await self.boot(url=urljoin(url, "autoexec.ipxe"))
 
     async def boot(self, *, url: str) -> Kernel | None:
         """Run the script at `url`; the kernel it boots, None when it says `exit`. Raises BootError."""

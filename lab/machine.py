@@ -25,7 +25,7 @@ OTHER_DRAW_W = (400, 1200)
 class Software(Protocol):
     """What the machine runs once its firmware hands over; lab.system is the emulated one."""
 
-    async def boot_network(self, *, url: str) -> bool:
+    async def boot_network(self, *, url: str, uefi: bool) -> bool:
         """Boot from an iPXE script; False when the firmware must go on to the next boot option."""
         ...
 
@@ -223,8 +223,9 @@ class Machine:
             return
         if device in {"pxe", "http"}:
             self.enter(NETWORK)
-            url = uri if device == "http" and uri else f"{self.boot_url}/boot/mac/{node.mac}"
-            if await software.boot_network(url=url):
+            by_uri = device == "http" and bool(uri)
+            url = uri if by_uri else f"{self.boot_url}/boot/mac/{node.mac}"
+            if await software.boot_network(url=url, uefi=by_uri):
                 return
             self.journal.console("network boot failed, trying the next boot option")
         if await software.boot_disk():

@@ -37,10 +37,10 @@ class EmulatedSystem:
         self._button: int | None = None
         self._root = shell.node_dir
 
-    async def boot_network(self, *, url: str) -> bool:
+    async def boot_network(self, *, url: str, uefi: bool) -> bool:
         firmware = Firmware(http=self._http, variables=self._variables(), say=self._say)
         try:
-            kernel = await firmware.boot(url=url)
+            kernel = await (firmware.http_boot(url=url) if uefi else firmware.boot(url=url))
             if kernel is None:
                 return False
             key = kernel.authorized_key

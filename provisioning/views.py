@@ -91,7 +91,7 @@ def script_for_mac(_request: HttpRequest, mac: str) -> HttpResponse:
 
 @require_safe
 def loader(request: HttpRequest, token: str) -> HttpResponseBase:
-    """iPXE itself, for UEFI HTTP boot; it then asks for ``autoexec.ipxe`` beside it, which is the one-time script."""
+    """IPXE itself, for UEFI HTTP boot; it then asks for ``autoexec.ipxe`` beside it, which is the one-time script."""
     if not boots.loader_is_waited_for(token=token):
         return _refuse(request, "loader")
     return _file(request, Path(settings.CHAPEK_BOOT_ARTEFACTS_DIR), settings.CHAPEK_IPXE_LOADER)

@@ -133,6 +133,7 @@ ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
 ACCOUNT_PREVENT_ENUMERATION = True
 ACCOUNT_RATE_LIMITS = {} if env.flag("TEST_NO_RATE_LIMITS") else {"login_failed": "10/m/ip,5/5m/key"}
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+MFA_ADAPTER = "accounts.mfa.MfaAdapter"
 MFA_TOTP_ISSUER = "Chapek"
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "/home/"
@@ -202,6 +203,7 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "SERVE_PUBLIC": True,
+    "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums", "api.schema.describe_stream"],
     "ENUM_NAME_OVERRIDES": {
         "TenantState": "accounts.states.TenantState",
         "QuoteState": "reservations.states.QuoteState",
@@ -253,6 +255,7 @@ CHAPEK_WORKER_QUEUES = env.items("WORKER_QUEUES")
 CHAPEK_IPMI_GAP_S = env.number(
     "IPMI_GAP_S", 0 if CHAPEK_EMBEDDED else 5
 )  # least pause between two IPMI commands to one BMC
+CHAPEK_IPXE_LOADER = env.text("IPXE_LOADER", "ipxe.efi")  # as the two below, a file in that folder
 CHAPEK_RESCUE_KERNEL = env.text("RESCUE_KERNEL", "vmlinuz")  # files below CHAPEK_BOOT_ARTEFACTS_DIR
 CHAPEK_RESCUE_INITRD = env.text("RESCUE_INITRD", "initrd.img")
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import paramiko
 import sushy
 
+from lab.artefacts import loader
 from lab.faults import ask
 from lab.rack import Node, Rack
 
@@ -64,7 +65,9 @@ class Platform:
                 body = platform.scripts.get(self.path)
                 if self.path.startswith("/boot/mac/") and body is None:
                     body = "#!ipxe\nchain /boot/t0ken/script.ipxe?mac=${net0/mac}&serial=${serial}\n"
-                elif self.path.startswith("/boot/t0ken/script.ipxe"):
+                elif self.path == "/boot/t0ken/ipxe.efi":
+                    return self.answer(200, loader())
+                elif self.path.startswith(("/boot/t0ken/script.ipxe", "/boot/t0ken/autoexec.ipxe")):
                     body = platform.script()
                 if body is not None:
                     return self.answer(200, body.encode())
@@ -169,7 +172,7 @@ class Emulator:
             target=sushy.BootSource.UEFI_HTTP,
             enabled=sushy.BootSourceOverrideEnabled.ONCE,
             mode=sushy.BootSourceOverrideMode.UEFI,
-            http_boot_uri=f"{self.platform.url}/boot/t0ken/script.ipxe",
+            http_boot_uri=f"{self.platform.url}/boot/t0ken/ipxe.efi",
         )
         system.reset_system(sushy.ResetType.ON)
         self.platform.wait(self.platform.reports, before + 1)

@@ -75,7 +75,12 @@ def test_a_node_boots_rescue_over_http_and_reports_with_a_new_host_key_each_time
     assert first != second
     assert lab.platform.reports[-1] == {"mac": node.mac, "serial": node.serial, "host_keys": [second]}
     fetched = [r for r in lab.platform.requests if r.startswith("GET")]
-    assert fetched[-3:] == ["GET /boot/t0ken/script.ipxe", "GET /artefacts/vmlinuz", "GET /artefacts/initrd.img"]
+    assert fetched[-4:] == [
+        "GET /boot/t0ken/ipxe.efi",
+        "GET /boot/t0ken/autoexec.ipxe",
+        "GET /artefacts/vmlinuz",
+        "GET /artefacts/initrd.img",
+    ]
     with lab.login(NODE, host_key=second) as client:
         assert lab.sh(client, "hostname; id -un; echo $HOME >/dev/null; exit 4") == (4, "rescue-7\nroot\n", "")
 
@@ -198,3 +203,19 @@ def test_a_line_with_two_ways_takes_the_second_when_the_first_fails(lab):
     system.set_system_boot_options(target=sushy.BootSource.PXE, enabled=sushy.BootSourceOverrideEnabled.ONCE)
     system.reset_system(sushy.ResetType.ON)
     lab.until(NODE, "rescue")
+
+
+def test_firmware_runs_no_script_that_http_boot_points_it_to(lab):
+    name = "kla-h200-02"
+    system = lab.redfish(name).get_system("/redfish/v1/Systems/1")
+    system.reset_system(sushy.ResetType.FORCE_OFF)
+    lab.until(name, "off")
+    system.set_system_boot_options(
+        target=sushy.BootSource.UEFI_HTTP,
+        enabled=sushy.BootSourceOverrideEnabled.ONCE,
+        mode=sushy.BootSourceOverrideMode.UEFI,
+        http_boot_uri=f"{lab.platform.url}/boot/t0ken/script.ipxe",
+    )
+    system.reset_system(sushy.ResetType.ON)
+    lab.until(name, "halted")
+    assert "not an EFI application" in lab.console(name)
