@@ -21,3 +21,9 @@ class AccountsConfig(AppConfig):
     def ready(self) -> None:
         # Django's own hook for rows that a migrated database must have, as it does for permissions itself.
         post_migrate.connect(_seed, sender=self, dispatch_uid="accounts.legal")
+        from allauth.mfa.signals import authenticator_removed
+
+        from accounts.mfa import forget_secrets
+
+        # The only word that allauth gives when a factor goes.
+        authenticator_removed.connect(forget_secrets, dispatch_uid="accounts.mfa")

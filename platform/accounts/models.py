@@ -9,8 +9,11 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.roles import Role
 from accounts.states import TenantState
+from common import vault
 from common.ids import new_ref
 from common.tenancy import TenantOwnedModel
+
+MFA_SECRET = vault.register_column(model="accounts.MfaSecret", field="sealed", context="accounts.mfa.secret")
 
 
 def user_ref() -> str:
@@ -31,6 +34,10 @@ def ssh_key_ref() -> str:
 
 def api_key_ref() -> str:
     return new_ref("api")
+
+
+def mfa_secret_ref() -> str:
+    return new_ref("mfa")
 
 
 def invitation_ref() -> str:
@@ -206,6 +213,17 @@ class ApiKey(TenantOwnedModel):
 
     def __str__(self) -> str:
         return f"{self.name} (ck_{self.prefix}_...)"
+
+
+class MfaSecret(models.Model):
+    """The secret of a second factor, sealed. The factor itself (allauth's row) holds only this row's ref."""
+
+    ref = models.CharField(max_length=40, unique=True, default=mfa_secret_ref, editable=False)
+    sealed = models.BinaryField()
+    created_at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return self.ref
 
 
 class LegalDocument(models.Model):

@@ -72,7 +72,7 @@ def _fields(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def codes() -> list[dict[str, Any]]:
     """Every code that an error may bear, of the rooms and of the framework, by name."""
     found = {
-        code: {"code": code, "status": status, "text": sentence, "hint": "", "retry": status == 429}
+        code: {"code": code, "status": status, "text": sentence, "hint": "", "retry": status in {429, 503}}
         for status, (code, sentence) in FRAMEWORK_CODES.items()
     }
     waiting = [DomainError]

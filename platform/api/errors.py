@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, JsonResponse
 from django.utils.translation import gettext as _
 from rest_framework import exceptions, status
@@ -18,6 +19,7 @@ from common.errors import DomainError
 
 log = structlog.get_logger(__name__)
 CONTENT_TYPE = "application/problem+json"
+UNAVAILABLE_S = 5
 # Codes of what the framework itself refuses; rooms bring their own with DomainError.
 FRAMEWORK_CODES: dict[int, tuple[str, str]] = {
     400: ("invalid-request", "The request cannot be understood or breaks a stated rule."),
@@ -30,6 +32,7 @@ FRAMEWORK_CODES: dict[int, tuple[str, str]] = {
     415: ("unsupported-media-type", "Bodies are application/json."),
     429: ("rate-limited", "Too many requests in this window."),
     500: ("internal-error", "Our fault; it was logged under the request id."),
+    503: ("unavailable", "The database does not answer, or has more work than it can take."),
 }
 
 
@@ -135,6 +138,18 @@ def problem_details(error: Exception, context: dict[str, Any]) -> Response:
             headers["Retry-After"] = str(body["retry_after_s"])
         if getattr(error, "auth_header", None):
             headers["WWW-Authenticate"] = str(error.auth_header)  # type: ignore[attr-defined]  # set by DRF's view
+    elif isinstance(error, OperationalError | InterfaceError):
+        log.error("request failed: the database does not answer", error=type(error).__name__, exc_info=error)
+        body = problem(
+            status_code=503,
+            code="unavailable",
+            detail=_("The platform cannot serve this now."),
+            hint=_("send the same request again, with the same Idempotency-Key, in some seconds"),
+            request_id=request_id,
+            retry=True,
+            retry_after_s=UNAVAILABLE_S,
+        )
+        headers["Retry-After"] = str(UNAVAILABLE_S)
     else:
         log.error("request failed unexpectedly", error=type(error).__name__, exc_info=error)
         body = internal_error(request_id=request_id)

@@ -69,6 +69,38 @@ class AutoSchema(SpectacularAutoSchema):
         return bodies
 
 
+def describe_stream(result: dict[str, Any], **_kwargs: Any) -> dict[str, Any]:
+    """A hook of the generator: the event stream is no view of Django REST framework, so it is described by hand."""
+    paths = result["paths"]
+    progress = paths.get("/api/v1/reservations/{ref}/progress", {}).get("get")
+    if progress is None:
+        return result
+    refusals = {code: answer for code, answer in progress["responses"].items() if code != "200"}
+    seen = {
+        "name": "Last-Event-ID",
+        "in": "header",
+        "required": False,
+        "description": "Id of the last message seen; it is not sent again.",
+        "schema": {"type": "string"},
+    }
+    paths["/api/v1/reservations/{ref}/events/stream"] = {
+        "get": {
+            **{name: progress[name] for name in ("tags", "security") if name in progress},
+            "operationId": "reservations_events_stream_retrieve",
+            "summary": "Live progress as server-sent events",
+            "description": "Each message is the answer of progress, as JSON; its id is made of its content. The stream "
+            "ends when the reservation is over, or after ten minutes.",
+            "parameters": [seen, *progress["parameters"]],
+            "responses": {
+                "200": {"description": "A stream.", "content": {"text/event-stream": {"schema": {"type": "string"}}}},
+                "204": {"description": "The reservation is over and its last picture was seen."},
+                **refusals,
+            },
+        }
+    }
+    return result
+
+
 class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # registers itself by its class
     target_class = "api.authentication.ApiKeyAuthentication"
     name = "apiKey"

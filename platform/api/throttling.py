@@ -24,6 +24,8 @@ SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 # One runaway key must not use up what the tenant's other keys need.
 TENANT_SHARE = 3
 REDIS_TIMEOUT_S = 0.5
+BLIND_S = 2.0
+_blind_until_s: dict[str, float] = {}
 _PERIODS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
@@ -63,7 +65,12 @@ def _redis(url: str) -> "Redis":
 
 
 def spend(*, names_and_limits: list[tuple[str, int]], period_s: int, now_s: float) -> list[Budget] | None:
-    """Count one request in each bucket, in one round trip. None when Redis does not answer."""
+    """Count one request in each bucket, in one round trip. None when Redis does not answer.
+
+    After a failure nobody asks for two seconds: a Redis that swallows packets must not slow every request down.
+    """
+    if now_s < _blind_until_s.get(settings.CHAPEK_REDIS_URL, 0.0):
+        return None
     window = int(now_s // period_s)
     reset_s = max(1, math.ceil((window + 1) * period_s - now_s))
     try:
@@ -74,6 +81,7 @@ def spend(*, names_and_limits: list[tuple[str, int]], period_s: int, now_s: floa
                 pipe.expire(key, period_s * 2)
             counts = pipe.execute()[::2]
     except RedisError as error:
+        _blind_until_s[settings.CHAPEK_REDIS_URL] = now_s + BLIND_S
         log.warning("rate limits are off: Redis does not answer", error=type(error).__name__)
         return None
     return [

@@ -4,6 +4,8 @@ import re
 
 import pytest
 from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.mfa.totp.internal import auth as totp
 from asgiref.sync import async_to_sync
 from django.contrib.sessions.backends.db import SessionStore
 from django.core import mail
@@ -13,8 +15,9 @@ from accounts import demo, services
 from accounts.adapter import AccountAdapter
 from accounts.forms import ApiKeyForm, TenantForm
 from accounts.legal import PUBLISHED, ensure_documents
+from accounts.mfa import forget_secrets
 from accounts.middleware import TENANT_IN_SESSION, ActorMiddleware, choose_tenant
-from accounts.models import LegalDocument, Membership, Tenant, User
+from accounts.models import LegalDocument, Membership, MfaSecret, Tenant, User
 from accounts.roles import Role
 from common.actors import ActorKind
 from tests.accounts import people
@@ -118,6 +121,25 @@ def test_signing_up_needs_the_link_in_the_mail(client, db):
     assert EmailAddress.objects.get().verified
     client.post("/accounts/login/", login)
     assert client.session["_auth_user_id"] == str(user.pk)
+
+
+def test_a_second_factor_is_asked_for_and_its_secret_is_sealed(client, db):
+    user = people.make_user()
+    secret = totp.generate_totp_secret()
+    totp.TOTP.activate(user, secret)
+    (stored,) = Authenticator.objects.values_list("data", flat=True)
+    assert secret not in str(stored)
+    assert secret.encode() not in bytes(MfaSecret.objects.get().sealed)
+    client.post("/accounts/login/", {"login": user.email, "password": people.PASSWORD})
+    assert "_auth_user_id" not in client.session
+    counter = next(iter(totp.yield_hotp_counters_from_time()))
+    code = totp.format_hotp_value(totp.hotp_value(secret, counter))
+    client.post("/accounts/2fa/authenticate/", {"code": "000000" if code != "000000" else "000001"})
+    assert "_auth_user_id" not in client.session
+    client.post("/accounts/2fa/authenticate/", {"code": code})
+    assert client.session["_auth_user_id"] == str(user.pk)
+    forget_secrets(authenticator=Authenticator.objects.get())
+    assert not MfaSecret.objects.exists()
 
 
 def test_a_known_address_is_not_given_away(client, db):

@@ -117,13 +117,19 @@ def test_without_redis_everything_passes_and_no_budget_is_told(api, rates, setti
         assert "RateLimit-Limit" not in answer
 
 
-def test_a_redis_that_dies_in_the_middle_lets_pass(monkeypatch):
+def test_a_redis_that_dies_in_the_middle_lets_pass_and_is_left_alone_for_two_seconds(monkeypatch):
+    asked = []
+
     class Dying:
         def pipeline(self, **_kwargs):
+            asked.append(1)
             raise RedisGone("gone")
 
     monkeypatch.setattr(throttling, "_redis", lambda _url: Dying())
-    assert throttling.spend(names_and_limits=[("x", 1)], period_s=60, now_s=0.0) is None
+    monkeypatch.setattr(throttling, "_blind_until_s", {})
+    for now_s in (100.0, 101.9, 102.1):
+        assert throttling.spend(names_and_limits=[("x", 1)], period_s=60, now_s=now_s) is None
+    assert len(asked) == 2
 
 
 @pytest.mark.parametrize(("text", "parsed"), [("600/min", (600, 60)), ("1/s", (1, 1)), ("5/hour", (5, 3600))])

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from django.db import OperationalError
 
 from accounts.models import SshKey
 from api import docs
@@ -74,6 +75,16 @@ def test_the_unexpected_is_a_500_that_tells_nothing(api, monkeypatch):
     body = problem(answer, 500, "internal-error")
     assert "hunter2" not in json.dumps(body)
     assert "RuntimeError" not in json.dumps(body)
+
+
+def test_a_database_that_does_not_answer_is_a_503_to_be_tried_again(api, monkeypatch):
+    def gone(**_kwargs):
+        raise OperationalError("couldn't get a connection after 30.00 sec")
+
+    monkeypatch.setattr("accounts.selectors.projects", gone)
+    answer = api.get("/projects")
+    assert problem(answer, 503, "unavailable")["retry"] is True
+    assert answer["Retry-After"] == "5"
 
 
 def test_every_foreseen_error_has_an_entry_on_the_page_of_codes(client, db):

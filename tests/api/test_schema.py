@@ -11,7 +11,7 @@ from api import docs
 from tests.api.caller import problem
 from tests.api.routes import routes
 
-UNDESCRIBED = {"openapi", "docs", "problems", "stream", "nothing"}
+UNDESCRIBED = {"openapi", "docs", "problems", "nothing"}
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,10 @@ def test_it_is_valid_openapi_3_1_without_a_warning():
 def test_every_route_and_method_is_described(schema):
     described = {(path, method) for path, item in schema["paths"].items() for method in item}
     there = {
-        (route.path, method) for route in routes("api") if route.name not in UNDESCRIBED for method in route.methods
+        (route.path, method)
+        for route in routes("api")
+        if route.name not in UNDESCRIBED
+        for method in (("get",) if route.name == "stream" else route.methods)
     }
     assert described == there
 
