@@ -213,6 +213,22 @@ def maintain(*, node: Node, actor: Actor, reason: str) -> Node:
 
 
 @transaction.atomic
+def retire(*, node: Node, actor: Actor, reason: str) -> Node:
+    """Take an enrolled, maintained or quarantined node out of the fleet for good. Its papers and evidence stay.
+
+    The event says whether the drives still hold what a tenant left (``erased``), and is written to that tenant's log
+    then. Raises JobConflict while a job has the node or a deployment waits for it.
+    """
+    locked = lock_node(node.pk)
+    _require_free(Job.objects.filter(node=locked, state__in=LIVE).first())
+    details = {"reason": reason[:500], "erased": locked.holder_id is None}
+    fire(machine=NODE, subject=locked, event=NodeEvent.RETIRE, actor=actor, details=details)
+    Node.objects.filter(pk=locked.pk).update(state_reason=reason[:2000])
+    _mirror(node, locked)
+    return node
+
+
+@transaction.atomic
 def cancel_job(*, job: Job, actor: Actor, reason: str) -> Job:
     """End a live job. A deployment fails and its node is cleaned; intake and cleaning leave the node quarantined."""
     locked = lock_node(job.node_id)

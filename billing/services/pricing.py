@@ -141,12 +141,15 @@ def add_price(
 ) -> Price:
     """Add a price from ``valid_from_at`` on (now, unless told later); an open one before it must be ended first.
 
-    Raises InvalidRequest for a start in the past or a rate that is not positive, Conflict where two would be in force.
+    Raises InvalidRequest for a start in the past, an end before the start or a rate that is not positive, Conflict
+    where two would be in force.
     """
     now = database_now()
     valid_from_at = valid_from_at or now
     if valid_from_at < now:
         raise InvalidRequest("a price cannot start in the past", field="valid_from_at")
+    if valid_until_at is not None and valid_until_at <= valid_from_at:
+        raise InvalidRequest("a price ends after it starts", field="valid_until_at")
     if rate <= 0:
         raise InvalidRequest("a price is more than zero", field="rate")
     try:

@@ -245,6 +245,19 @@ def enroll_node(*, facts: NodeFacts, actor: Actor) -> Enrolled:
     return Enrolled(node=node, is_new=is_new, changed=() if is_new else tuple(changed))
 
 
+@transaction.atomic
+def set_cordon(*, node: Node, is_cordoned: bool, actor: Actor, reason: str) -> Node:
+    """Keep a node from new reservations, or let it have them again; what is promised stays. Doing it twice is once."""
+    locked = Node.objects.select_for_update(of=("self",), no_key=True).get(pk=node.pk)
+    if locked.is_cordoned != is_cordoned:
+        locked.is_cordoned = is_cordoned
+        locked.save(update_fields=["is_cordoned"])
+        kind = "node.cordoned" if is_cordoned else "node.uncordoned"
+        _tell(actor=actor, subject=locked.ref, kind=kind, details={"reason": reason[:500]})
+    node.is_cordoned = is_cordoned
+    return node
+
+
 def _bill_of(facts: NodeFacts) -> dict[str, Any]:
     bill: dict[str, Any] = {}
     if facts.drives:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
@@ -19,11 +20,12 @@ from accounts.vat import check_vat_id
 from common import outbox
 from common.actors import Actor, ActorKind
 from common.clock import database_now
-from common.errors import InvalidRequest
+from common.errors import Conflict, InvalidRequest
 from common.state_machine import Transition, born, fire
 from compliance.audit.services import record
 
 MOST_TENANTS_OF_ONE_OWNER = 5
+MOST_NODES = 100_000
 DEFAULT_PROJECT = "default"
 # As the columns have it; a test compares the two.
 _LONGEST = {"legal_name": 200, "address_line": 200, "postal_code": 20, "city": 100, "billing_email": 254}
@@ -172,9 +174,7 @@ def reinstate_tenant(*, tenant: Tenant, reason: str, actor: Actor) -> Transition
 
 
 def _judge(*, tenant: Tenant, event: TenantEvent, reason: str, actor: Actor) -> Transition:
-    reason = reason.strip()
-    if not reason:
-        raise InvalidRequest(_("A reason is needed; the tenant's log keeps it."), field="reason")
+    reason = _needed(reason)
     with transaction.atomic():
         transition = fire(machine=TENANT, subject=tenant, event=event, actor=actor, details={"reason": reason})
         tenant.suspension_reason = reason if event is TenantEvent.SUSPEND else ""
@@ -195,3 +195,52 @@ def screen_tenant(*, tenant: Tenant, note: str, actor: Actor) -> None:
             details={"note": tenant.screening_note},
             at=database_now(),
         )
+
+
+def judge_vat_id(*, tenant: Tenant, is_verified: bool, reason: str, actor: Actor) -> Tenant:
+    """Note whether the tenant's VAT id was proven; from now on its quotes are taxed accordingly. For staff.
+
+    Promises made before keep their tax. Raises InvalidRequest without a reason or a VAT id, Conflict when it is so.
+    """
+    reason = _needed(reason)
+    with transaction.atomic():
+        locked = Tenant.objects.select_for_update(of=("self",), no_key=True).get(pk=tenant.pk)
+        if not locked.vat_id:
+            raise InvalidRequest(_("This tenant has given no VAT id."), field="vat_id")
+        before = locked.vat_id_state
+        after = Tenant.VatIdState.VERIFIED if is_verified else Tenant.VatIdState.UNVERIFIED
+        if before == after:
+            raise Conflict(_("The VAT id is marked so already."))
+        locked.vat_id_state = after
+        locked.save(update_fields=["vat_id_state"])
+        kind = "tenant.vat_id_verified" if is_verified else "tenant.vat_id_not_verified"
+        details = {"before": before, "after": after.value, "vat_id": locked.vat_id, "reason": reason}
+        _tell(tenant=locked, kind=kind, actor=actor, details=details)
+    return locked
+
+
+def set_node_limit(*, tenant: Tenant, max_nodes: int, reason: str, actor: Actor) -> Tenant:
+    """How many nodes the tenant may have at once; what it has already stays. For staff. Raises InvalidRequest."""
+    reason = _needed(reason)
+    if not 0 <= max_nodes <= MOST_NODES:
+        raise InvalidRequest(_("A limit is from 0 to %(most)d nodes.") % {"most": MOST_NODES}, field="max_nodes")
+    with transaction.atomic():
+        locked = Tenant.objects.select_for_update(of=("self",), no_key=True).get(pk=tenant.pk)
+        before, locked.max_nodes = locked.max_nodes, max_nodes
+        locked.save(update_fields=["max_nodes"])
+        details = {"before": before, "after": max_nodes, "reason": reason}
+        _tell(tenant=locked, kind="tenant.limit_changed", actor=actor, details=details)
+    return locked
+
+
+def _needed(reason: str) -> str:
+    reason = reason.strip()
+    if not reason:
+        raise InvalidRequest(_("A reason is needed; the tenant's log keeps it."), field="reason")
+    return reason
+
+
+def _tell(*, tenant: Tenant, kind: str, actor: Actor, details: dict[str, Any]) -> None:
+    record(
+        log_tenant_id=tenant.pk, kind=kind, subject_ref=tenant.ref, actor=actor, details=details, at=database_now()
+    )
