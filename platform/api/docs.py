@@ -83,7 +83,7 @@ def codes() -> list[dict[str, Any]]:
             found[kind.code] = {
                 "code": kind.code,
                 "status": kind.status,
-                "text": " ".join((kind.__doc__ or "").split()),
+                "text": " ".join((kind.__doc__ or "").replace("``", "").split()),
                 "hint": kind.hint,
                 "retry": kind.retryable,
             }

@@ -55,9 +55,12 @@ class ApiKeyWithSecretSerializer(ApiKeySerializer):
 
 
 class MakeApiKeySerializer(serializers.Serializer[ApiKey]):
-    name = serializers.CharField(max_length=80)
+    name = serializers.CharField(max_length=80, help_text="What it is for, to know it again.")
     scopes = serializers.ListField(
-        child=serializers.ChoiceField(choices=Scope.choices), min_length=1, max_length=len(Scope)
+        child=serializers.ChoiceField(choices=Scope.choices),
+        min_length=1,
+        max_length=len(Scope),
+        help_text="read, write, billing; each opens nothing that your own role does not have.",
     )
     expires_at = serializers.DateTimeField(required=False, allow_null=True, default=None, help_text="Default: a year.")
 

@@ -27,8 +27,12 @@ class WorkloadSerializer(serializers.Serializer[object]):
 class QuoteRequestSerializer(serializers.Serializer[object]):
     """``node_type``, or a ``workload`` that says enough to pick one."""
 
-    node_type = serializers.CharField(max_length=40, required=False, allow_null=True, default=None)
-    node_count = serializers.IntegerField(min_value=1, max_value=10_000, required=False, default=1)
+    node_type = serializers.CharField(
+        max_length=40, required=False, allow_null=True, default=None, help_text="A code of the catalogue."
+    )
+    node_count = serializers.IntegerField(
+        min_value=1, max_value=10_000, required=False, default=1, help_text="Whole nodes."
+    )
     site = serializers.CharField(
         max_length=40,
         required=False,
@@ -46,7 +50,7 @@ class QuoteRequestSerializer(serializers.Serializer[object]):
     project = serializers.CharField(
         max_length=40, required=False, allow_null=True, default=None, help_text="Default: the default project."
     )
-    workload = WorkloadSerializer(required=False)
+    workload = WorkloadSerializer(required=False, help_text="What they are for and what they must have.")
 
 
 class EstimateSerializer(serializers.Serializer[object]):
@@ -130,7 +134,7 @@ class ActionSerializer(serializers.Serializer[object]):
 
 
 class ActSerializer(serializers.Serializer[object]):
-    action = serializers.ChoiceField(choices=ACTIONS)
+    action = serializers.ChoiceField(choices=ACTIONS, help_text="One that actions of the reservation calls available.")
     node = serializers.CharField(
         max_length=40, required=False, allow_null=True, default=None, help_text="Power: one node; null: all of them."
     )
