@@ -9,7 +9,6 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from common.periods import Period
-from portal.templatetags.chapek import duration
 from provisioning import selectors as provisioning
 from provisioning.models import HealthRecord
 from provisioning.selectors import ConnectionFacts, JobProgress, StepProgress
@@ -29,6 +28,8 @@ HELD = frozenset(
 )
 # A power action that is over stays in sight this long.
 POWER_SHOWN_FOR = timedelta(seconds=60)
+# An ETA of two minutes and more is told in minutes: it is no more exact than that.
+MINUTES_FROM_S = 120
 
 TITLES: dict[str, str | Promise] = {
     JobKind.DEPLOY: gettext_lazy("Deploying %(node)s"),
@@ -138,7 +139,8 @@ def _matters(job: JobProgress, *, reservation: Reservation, at: datetime) -> boo
     if job.state in LIVE_JOBS:
         return True
     if job.kind == JobKind.POWER:
-        return job.finished_at is not None and at - job.finished_at < POWER_SHOWN_FOR
+        is_fresh = job.finished_at is not None and at - job.finished_at < POWER_SHOWN_FOR
+        return is_fresh and reservation.state == ReservationState.ACTIVE
     moving = {ReservationState.DEPLOYING: JobKind.DEPLOY, ReservationState.ENDING: JobKind.RELEASE}
     if moving.get(ReservationState(reservation.state)) == job.kind:
         return True
@@ -163,8 +165,10 @@ def _eta(job: JobProgress) -> str:
         return _("waits until the node is clean")
     if job.eta_high_s is None:
         return ""
-    low, high = duration(job.eta_low_s or 0), duration(job.eta_high_s)
-    return _("%(low)s to %(high)s left") % {"low": low, "high": high}
+    low_s, high_s = job.eta_low_s or 0, job.eta_high_s
+    if high_s >= MINUTES_FROM_S:
+        return _("%(low)d to %(high)d min left") % {"low": low_s // 60, "high": -(-high_s // 60)}
+    return _("%(low)d to %(high)d s left") % {"low": low_s, "high": high_s}
 
 
 def _step_row(step: StepProgress, *, at: datetime) -> StepRow:

@@ -270,8 +270,8 @@ def test_the_operators_staff_are_sent_to_their_desk(page: Page, witness: Witness
     login = stack.logins["operator"]
     witness.expect(403, "/home/")
     page.goto("/accounts/login/")
-    page.get_by_label("Email").fill(login["email"] if isinstance(login, dict) else login.email)
-    page.get_by_label("Password").fill(login["password"] if isinstance(login, dict) else login.password)
+    page.get_by_label("Email").fill(login.email)
+    page.get_by_label("Password").fill(login.password)
     page.get_by_role("main").get_by_role("button", name="Log in").click()
     expect(page.get_by_role("link", name="Open the admin")).to_be_visible()
     witness.inspect(page, "staff")

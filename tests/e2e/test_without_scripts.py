@@ -28,7 +28,7 @@ def plain_page(browser: Browser, stack: Stack, witness: Witness) -> Iterator[Pag
 def test_reserving_and_cancelling_need_no_scripts(plain_page: Page, stack: Stack) -> None:
     page = plain_page
     login = stack.logins["tenant"]
-    log_in(page, email=login["email"], password=login["password"])
+    log_in(page, email=login.email, password=login.password)
     page.goto("/reserve/")
     page.locator("[name=node_type]").first.check()
     page.locator("[name=start][value=later]").check()

@@ -1,5 +1,6 @@
 """What templates need to show values exactly: money, durations, instants, states, icons, fields."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
@@ -111,6 +112,8 @@ def until(value: datetime | None, now: datetime) -> str:
     if value is None:
         return ""
     delta = value - now
+    if abs(delta.total_seconds()) < 1:
+        return _("just now")
     if delta.total_seconds() >= 0:
         return _("in %(time)s") % {"time": duration(delta)}
     return _("%(time)s ago") % {"time": duration(-delta)}
@@ -125,6 +128,12 @@ def gib(value: int | None) -> str:
         return f"{number_format(value, 0, use_l10n=True, force_grouping=True)} GiB"
     tib = Decimal(value) / 1024
     return f"{number_format(tib, 0 if tib == tib.to_integral_value() else 1, use_l10n=True, force_grouping=True)} TiB"
+
+
+@register.filter
+def lines(values: Iterable[object]) -> str:
+    """One value a line."""
+    return "\n".join(map(str, values))
 
 
 @register.filter

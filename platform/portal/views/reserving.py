@@ -1,5 +1,6 @@
 """One page from the wish to the promise: what, where, when and how to get in on the left, the quote on the right."""
 
+from contextlib import suppress
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -17,7 +18,7 @@ from accounts.models import SshKey
 from accounts.roles import Permission
 from accounts.services import add_ssh_key
 from common.clock import database_now
-from common.errors import DomainError
+from common.errors import DomainError, NotFound
 from inventory import selectors as inventory
 from portal.base import PortalView
 from portal.forms import LATER, NOW, AccessForm, Choices, WhatForm
@@ -55,11 +56,19 @@ class Reserving(PortalView):
         if not form.is_valid():
             return {"incomplete": True}
         try:
+            self.withdraw_shown()
             quote = services.quote(actor=self.actor, request=form.request())
         except DomainError as error:
             form.add_domain_error(error)
             return {"refusal": error, "decision": decision_in_words({"ruled_out": error.context.get("ruled_out", [])})}
         return quote_context(quote)
+
+    def withdraw_shown(self) -> None:
+        """The quote that the page showed makes room for the next: who only looks around keeps one open at a time."""
+        shown = self.request.POST.get("quote", "")
+        if shown:
+            with suppress(NotFound):
+                services.withdraw_quote(actor=self.actor, quote_ref=shown)
 
 
 def type_choices(lines: list[StockLine]) -> Choices:

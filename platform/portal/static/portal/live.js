@@ -58,7 +58,9 @@
   document.addEventListener("htmx:beforeSwap", () => {
     unfolded = [...document.querySelectorAll("details[open][id]")].map((part) => part.id);
   });
-  document.addEventListener("htmx:afterSwap", () => {
+  document.addEventListener("htmx:afterSwap", (event) => {
+    // The state is another one now: what was said about the one before is history.
+    if (event.detail.target.id === "detail") document.getElementById("messages").replaceChildren();
     for (const id of unfolded) {
       const part = document.getElementById(id);
       if (part) part.open = true;
