@@ -90,11 +90,29 @@ def fail(*, job: Job, node: Node, error: DomainError, actor: Actor = ACTOR) -> N
         failure_code=error.code, failure_reason=reason[:2000], failure_fault=str(error.fault)
     )
     details = {"code": error.code, "reason": error.message[:500], "fault": str(error.fault)}
+    if error.context.get("certificate_changed"):
+        _alarm_about_bmc(node, error)
     end(job=job, event=event, actor=actor, details=details)
     if job.kind == JobKind.DEPLOY:
         _deployment_failed(job, node, error, actor)
     elif job.kind != JobKind.POWER:
         quarantine(job=job, node=node, reason=error.message, fault=error.fault, code=error.code, actor=actor)
+
+
+def _alarm_about_bmc(node: Node, error: DomainError) -> None:
+    """Somebody else may answer for the BMC: the node stays out of sale until an intake has trusted it anew."""
+    HealthFinding.objects.update_or_create(
+        node=node,
+        kind=HealthFinding.Kind.BMC,
+        part="certificate",
+        resolved_at=None,
+        defaults={
+            "severity": HealthFinding.Severity.CRITICAL,
+            "bars_allocation": True,
+            "evidence": {"reason": error.message[:300]},
+            "last_seen_at": Now(),
+        },
+    )
 
 
 def _deployment_failed(job: Job, node: Node, error: DomainError, actor: Actor) -> None:

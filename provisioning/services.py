@@ -13,7 +13,8 @@ from common.actors import Actor
 from common.clock import database_now
 from common.errors import DomainError, Fault, InvalidRequest
 from common.state_machine import fire
-from inventory.models import Image, Node
+from compliance.audit import services as audit
+from inventory.models import BmcEndpoint, Image, Node
 from inventory.states import NODE, NodeEvent, NodeState
 from provisioning import nocloud, outcomes
 from provisioning.errors import JobConflict, StepFailed
@@ -226,6 +227,27 @@ def retire(*, node: Node, actor: Actor, reason: str) -> Node:
     Node.objects.filter(pk=locked.pk).update(state_reason=reason[:2000])
     _mirror(node, locked)
     return node
+
+
+@transaction.atomic
+def trust_bmc_anew(*, node: Node, actor: Actor, reason: str) -> None:
+    """Forget the BMC's pinned certificate, after it was replaced: the next intake pins what it sees then.
+
+    Only for a node in maintenance or quarantined. Raises JobConflict otherwise.
+    """
+    locked = lock_node(node.pk)
+    _require_free(live_job(locked))
+    if locked.state not in {NodeState.MAINTENANCE, NodeState.QUARANTINED}:
+        raise JobConflict(f"node {locked.name} is {locked.state}", hint="put it into maintenance first")
+    BmcEndpoint.objects.filter(node=locked).update(certificate_sha256="")
+    audit.record(
+        log_tenant_id=locked.holder_id,
+        kind="bmc.certificate_forgotten",
+        subject_ref=locked.ref,
+        actor=actor,
+        details={"reason": reason[:500], "was": locked.bmc.certificate_sha256},
+        at=database_now(),
+    )
 
 
 @transaction.atomic

@@ -4,9 +4,12 @@ import csv
 import json
 from typing import Any
 
+from django.db.models.functions import Now
+
 from inventory.models import BmcEndpoint, Node
 from provisioning.drivers.errors import BmcSecurityMismatch
 from provisioning.errors import HardwareMismatch, ScriptFailed
+from provisioning.models import HealthFinding
 from provisioning.steps.base import Done, StepContext, StepResult
 
 _GIB = 1024**3
@@ -33,6 +36,8 @@ def verify_bmc(ctx: StepContext) -> StepResult:
     def apply() -> None:
         if seen and not pinned:
             BmcEndpoint.objects.filter(node=ctx.node, certificate_sha256="").update(certificate_sha256=seen)
+        bmc_findings = HealthFinding.objects.filter(node=ctx.node, kind=HealthFinding.Kind.BMC, resolved_at=None)
+        bmc_findings.update(resolved_at=Now())
 
     detail = {
         "manufacturer": identity.manufacturer,
