@@ -247,6 +247,7 @@ CHAPEK_STRIPE_WEBHOOK_SECRET = env.text("STRIPE_WEBHOOK_SECRET")
 CHAPEK_DEMO_CREDIT_EUR = env.number("DEMO_CREDIT_EUR", 50_000 if CHAPEK_EMBEDDED else 0)
 CHAPEK_METRICS_TOKEN = env.text("METRICS_TOKEN")  # lets others than this machine read /metrics
 CHAPEK_QUOTE_TTL_S = env.number("QUOTE_TTL_S", 300)
+CHAPEK_OPEN_QUOTES = env.number("OPEN_QUOTES", 20)  # of one tenant at a time
 CHAPEK_JOB_LEASE_S = env.number("JOB_LEASE_S", 30)
 CHAPEK_RECONCILE_S = env.number("RECONCILE_S", 2)
 CHAPEK_SSH_TIMEOUT_S = env.number("SSH_TIMEOUT_S", 15)
