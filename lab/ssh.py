@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +23,10 @@ SIGNALLED = 128
 
 @dataclass(kw_only=True)
 class NodeSsh:
-    """`accounts` maps a user to the home directory whose `.ssh/authorized_keys` decides who may be that user."""
+    """`accounts` maps a user to the home directory whose `.ssh/authorized_keys` decides who may be that user.
+
+    `say` writes to the console; `ran` is told how many seconds a command took on the node.
+    """
 
     address: str
     port: int
@@ -30,6 +34,7 @@ class NodeSsh:
     accounts: Mapping[str, Path]
     shell: NodeShell
     say: Callable[[str], None]
+    ran: Callable[[float], None]
     version: str = "OpenSSH_9.2p1"
     _acceptor: asyncssh.SSHAcceptor | None = field(default=None, init=False)
     _connections: set[asyncssh.SSHServerConnection] = field(default_factory=set, init=False)
@@ -70,6 +75,7 @@ class NodeSsh:
         home = self.accounts[user]
         terminal: Terminal | None = None
         command: Command | None = None
+        began_s = time.monotonic()
         try:
             if process.term_type:
                 columns, rows, *_ = process.term_size
@@ -88,6 +94,7 @@ class NodeSsh:
                 command.kill()
             if terminal is not None:
                 terminal.close()
+            self.ran(time.monotonic() - began_s)
         process.exit(SIGNALLED - status if status < 0 else status)
         with contextlib.suppress(TimeoutError, asyncssh.Error, OSError):
             async with asyncio.timeout(DRAIN_S):

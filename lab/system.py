@@ -175,6 +175,7 @@ class EmulatedSystem:
             accounts=accounts,
             shell=self._shell,
             say=self._say,
+            ran=lambda seconds: self._machine.journal.protocol("ssh", "command ended", seconds=round(seconds, 3)),
         )
         try:
             await ssh.start()
