@@ -1,8 +1,8 @@
 """Forty reservations at once on the emulated rack with zero boot time, through the API and every real process.
 
-A reservation's time runs from the request for its quote to the first look, every half second, at which the API no longer
-calls it ``deploying``. The platform's overhead is that time less what the emulated node itself spent running the scripts it
-was sent, by the emulator's own journal; boot time is zero. Node and platform share the same cores.
+A reservation's time runs from the request for its quote to the first look, every half second, at which the API no
+longer calls it ``deploying``. The platform's overhead is that time less what the emulated node itself spent running the
+scripts it was sent, by the emulator's own journal; boot time is zero. Node and platform share the same cores.
 """
 
 import json
