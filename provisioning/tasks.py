@@ -10,7 +10,7 @@ WAKES_PER_SITE = 20
 TASK_S = 60.0
 
 
-@shared_task(name="provisioning.run_job", ignore_result=True, acks_late=True)  # type: ignore[untyped-decorator]  # celery carries no types
+@shared_task(name="provisioning.run_job", ignore_result=True, acks_late=True)
 def run_job(*, job_ref: str, site_code: str) -> None:
     started = time.monotonic()
     next_ref: str | None = job_ref
@@ -20,7 +20,7 @@ def run_job(*, job_ref: str, site_code: str) -> None:
         next_ref = leases.next_due(site_code=site_code) if ran and not spent else None
 
 
-@shared_task(name="provisioning.reconcile", queue="control", ignore_result=True)  # type: ignore[untyped-decorator]  # likewise
+@shared_task(name="provisioning.reconcile", queue="control", ignore_result=True)
 def reconcile() -> None:
     leases.free_orphans()
     for job_ref, site_code in leases.due(per_site=WAKES_PER_SITE):

@@ -26,7 +26,11 @@ def break_password(rig):
 
 
 def break_script(name, status=1):
-    return lambda rig: rig.machine.breaks.update({name: status})
+    def apply(rig):
+        rig.machine.breaks.update({name: status})
+
+    apply.__name__ = f"{name}_exits_{status}"
+    return apply
 
 
 def break_flag(**flags):
@@ -34,7 +38,13 @@ def break_flag(**flags):
         for name, value in flags.items():
             setattr(rig.machine, name, value)
 
+    apply.__name__ = "_".join(flags)
     return apply
+
+
+def id_of(value):
+    """The same in every process of a run: an address in a test's id would not be."""
+    return value.__name__ if callable(value) else str(value)
 
 
 DEPLOYMENT_FAILURES = [
@@ -50,7 +60,7 @@ DEPLOYMENT_FAILURES = [
 ]
 
 
-@pytest.mark.parametrize(("broken", "code", "fault"), DEPLOYMENT_FAILURES, ids=lambda value: str(value)[:30])
+@pytest.mark.parametrize(("broken", "code", "fault"), DEPLOYMENT_FAILURES, ids=id_of)
 def test_a_failed_deployment_ends_typed_and_its_node_goes_to_cleaning(rig, broken, code, fault):
     job = rig.deploy()
     broken(rig)
@@ -112,7 +122,7 @@ CLEANING_FAILURES = [
 ]
 
 
-@pytest.mark.parametrize(("broken", "code"), CLEANING_FAILURES, ids=lambda value: str(value)[:30])
+@pytest.mark.parametrize(("broken", "code"), CLEANING_FAILURES, ids=id_of)
 def test_a_failed_cleaning_quarantines_and_never_sells(rig, broken, code):
     rig.deploy()
     rig.settle()
