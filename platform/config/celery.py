@@ -9,7 +9,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 app = Celery("chapek")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(
-    ["common", "accounts", "inventory", "provisioning", "billing", "reservations", "compliance.audit"]
+    ["common", "accounts", "inventory", "provisioning", "billing", "reservations", "compliance.audit", "api"]
 )
 app.conf.beat_schedule_filename = ".chapek/beat/schedule"
 
