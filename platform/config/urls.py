@@ -5,9 +5,12 @@ from django.contrib import admin
 from django.urls import include, path
 from django.urls.resolvers import URLPattern, URLResolver
 
+from operations.door import login as operators_login
+
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("observability.urls")),
     path("api/v1/", include("api.urls")),
+    path("admin/login/", operators_login),  # before Django's own
     path("admin/", admin.site.urls),
     path("accounts/", include(allauth_urls)),
     path("webhooks/stripe/", include("billing.urls")),
