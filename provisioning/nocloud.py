@@ -1,5 +1,6 @@
 """The NoCloud seed of a deployment: what cloud-init finds on the partition labelled CIDATA."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import yaml
@@ -10,6 +11,7 @@ MAX_USER_DATA_BYTES = 64 * 1024
 _HEADER = "#cloud-config\n"
 # Keys of cloud-config with which user data would cut the platform off from knowing that the node is up.
 _RESERVED_KEYS = frozenset({"phone_home"})
+_DEEPEST = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,14 +30,47 @@ def check_user_data(text: str) -> None:
     if not text.startswith("#cloud-config"):
         return
     try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InvalidRequest("user data says it is cloud-config and is not YAML", field="user_data") from error
-    if document is not None and not isinstance(document, dict):
-        raise InvalidRequest("cloud-config is a mapping", field="user_data")
-    taken = sorted(_RESERVED_KEYS & set(document or {}))
+        keys = set(_top_keys(text))
+    except yaml.YAMLError:  # its words repeat the text, which is nobody's business in a log
+        raise InvalidRequest("user data says it is cloud-config and is not YAML", field="user_data") from None
+    taken = sorted(_RESERVED_KEYS & keys)
     if taken:
         raise InvalidRequest(f"the platform needs {', '.join(taken)} for itself", field="user_data")
+    if "<<" in keys:
+        raise InvalidRequest("a merge key (<<) at the top level hides what is set", field="user_data")
+
+
+def _top_keys(text: str) -> Iterator[str]:
+    """The keys of the document's mapping, as the parser meets them.
+
+    Read from events and never built: merge keys and aliases can make gigabytes of 64 KiB, and numbers or dates that
+    are none end in errors of Python's own.
+    """
+    depth = 0
+    met = 0  # nodes directly inside the document's mapping; even ones are keys
+    documents = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        if isinstance(event, yaml.DocumentStartEvent):
+            documents += 1
+            if documents > 1:
+                raise InvalidRequest("cloud-config is one document", field="user_data")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        elif isinstance(event, yaml.NodeEvent):
+            if depth == 0 and not isinstance(event, yaml.MappingStartEvent):
+                if isinstance(event, yaml.ScalarEvent) and not event.value:
+                    continue  # nothing but comments
+                raise InvalidRequest("cloud-config is a mapping", field="user_data")
+            if depth == 1:
+                if met % 2 == 0 and not isinstance(event, yaml.ScalarEvent):
+                    raise InvalidRequest("keys of cloud-config are plain words", field="user_data")
+                if met % 2 == 0:
+                    yield event.value
+                met += 1
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+                if depth > _DEEPEST:
+                    raise InvalidRequest(f"user data is nested more than {_DEEPEST} deep", field="user_data")
 
 
 def build(
