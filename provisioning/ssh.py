@@ -63,7 +63,15 @@ class Output:
 
     @property
     def text(self) -> str:
-        return self.stdout.decode(errors="replace")
+        """What was printed; without zero bytes, which no column takes and no program of ours prints."""
+        return self.stdout.decode(errors="replace").replace("\0", "")
+
+    @property
+    def last_words(self) -> str:
+        """The last lines of standard error, fit for a log and a page whoever wrote them."""
+        text = self.stderr.decode(errors="replace")
+        lines = ["".join(char if char.isprintable() else " " for char in line) for line in text.splitlines()[-3:]]
+        return " | ".join(line.strip() for line in lines if line.strip())[:500]
 
     def sections(self) -> dict[str, str]:
         """Parts of an output that the script has headed by lines ``==name==``."""
@@ -105,9 +113,8 @@ class Ssh:
             self.close()
             raise NodeUnreachable(f"SSH broke off during {name}: {type(error).__name__}", script=name) from error
         if output.status not in accept:
-            last = output.stderr.decode(errors="replace").strip().splitlines()[-3:]
             raise ScriptFailed(
-                f"{name} ended with status {output.status}: {' | '.join(last)[:500]}",
+                f"{name} ended with status {output.status}: {output.last_words}",
                 script=name,
                 exit_status=output.status,
             )
