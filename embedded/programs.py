@@ -24,6 +24,7 @@ def command_lines(
         ],
         "web": [
             *(sys.executable, "-m", "uvicorn", "config.asgi:application", "--host", HOST, "--port", str(port)),
+            *("--http", "config.http:BoundedProtocol"),
             *("--workers", str(web_workers), "--lifespan", "off", "--no-access-log", "--no-server-header"),
             *("--timeout-graceful-shutdown", "3", "--log-level", "warning"),
         ],
