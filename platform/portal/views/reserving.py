@@ -1,5 +1,6 @@
 """One page from the wish to the promise: what, where, when and how to get in on the left, the quote on the right."""
 
+import re
 from contextlib import suppress
 from datetime import timedelta
 from decimal import Decimal
@@ -30,6 +31,7 @@ from reservations.models import Quote
 from reservations.selectors import StockLine, stock
 
 UNPROCESSABLE = 422
+REF = re.compile(r"[a-z0-9_]{1,40}")
 ENTERED = ("name", "image", "user_data")
 
 
@@ -63,9 +65,14 @@ class Reserving(PortalView):
             return {"refusal": error, "decision": decision_in_words({"ruled_out": error.context.get("ruled_out", [])})}
         return quote_context(quote)
 
+    def shown_quote(self) -> str:
+        """The ref of the quote that the page showed; empty for none, and for what cannot be one."""
+        shown = self.request.POST.get("quote", "")
+        return shown if REF.fullmatch(shown) else ""
+
     def withdraw_shown(self) -> None:
         """The quote that the page showed makes room for the next: who only looks around keeps one open at a time."""
-        shown = self.request.POST.get("quote", "")
+        shown = self.shown_quote()
         if shown:
             with suppress(NotFound):
                 services.withdraw_quote(actor=self.actor, quote_ref=shown)
@@ -157,7 +164,7 @@ class Reserve(Reserving):
 
     def reserve(self, request: HttpRequest) -> HttpResponseBase:
         what, access = self.what_form(request.POST), self.access_form(request.POST)
-        quote = selectors.quote(actor=self.actor, ref=request.POST.get("quote", ""))
+        quote = selectors.quote(actor=self.actor, ref=self.shown_quote())
         panel = quote_context(quote)
         if access.is_valid():
             try:

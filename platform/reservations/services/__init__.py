@@ -3,7 +3,7 @@
 from reservations.services.changes import extend, power
 from reservations.services.ending import cancel, end_due, exhaust, release
 from reservations.services.lifecycle import node_cleaned, node_deployed, node_deployment_failed, start_due
-from reservations.services.quotes import expire_quotes, quote
+from reservations.services.quotes import expire_quotes, quote, withdraw_quote
 from reservations.services.reserving import reserve
 
 __all__ = [
@@ -20,4 +20,5 @@ __all__ = [
     "release",
     "reserve",
     "start_due",
+    "withdraw_quote",
 ]

@@ -1,6 +1,6 @@
 """A quote: what it would cost, where it would run and why, promised for some minutes."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
@@ -33,7 +33,10 @@ def quote(*, actor: Actor, request: QuoteRequest) -> Quote:
     with transaction.atomic():
         now = database_now()
         request.check(now=now)
-        tenant = Tenant.objects.get(pk=actor.tenant_id)
+        # The tenant's row is held so that the number of open quotes is judged one after another.
+        tenant = Tenant.objects.select_for_update(of=("self",), no_key=True).get(pk=actor.tenant_id)
+        now = database_now()
+        _check_open_quotes(tenant=tenant, now=now)
         check_limit(tenant=tenant, node_count=request.node_count)
         project = _project(actor=actor, ref=request.project_ref)
         _check_names(request)
@@ -87,6 +90,29 @@ def check_limit(*, tenant: Tenant, node_count: int) -> None:
             limit=tenant.max_nodes,
             held=held,
             requested=node_count,
+        )
+
+
+def withdraw_quote(*, actor: Actor, quote_ref: str) -> None:
+    """The tenant wants another one instead: an open quote is closed, anything else stays as it is. Raises NotFound."""
+    permissions.require(actor, Permission.RESERVE, even_suspended=True)
+    with transaction.atomic():
+        found = selectors.quote(actor=actor, ref=quote_ref)
+        row = Quote.objects.visible_to(actor).select_for_update(of=("self",), no_key=True)
+        for open_one in row.filter(pk=found.pk, state=QuoteState.OPEN):
+            fire(machine=QUOTE, subject=open_one, event=QuoteEvent.WITHDRAW, actor=actor)
+
+
+def _check_open_quotes(*, tenant: Tenant, now: datetime) -> None:
+    """Raises LimitReached: each open quote is a promise of a price, and rows and log events that somebody pays for."""
+    most = settings.CHAPEK_OPEN_QUOTES
+    still_open = Quote.objects.filter(tenant=tenant, state=QuoteState.OPEN, expires_at__gt=now).count()
+    if still_open >= most:
+        raise LimitReached(
+            f"you have {still_open} open quotes, {most} at most",
+            hint=f"use one of them, or wait: a quote expires after {settings.CHAPEK_QUOTE_TTL_S} s",
+            limit=most,
+            open=still_open,
         )
 
 
