@@ -13,7 +13,11 @@ _SECRET_NAME = re.compile(
 )
 _SECRET_TEXT = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|$)"
-    r"|\bck_[a-z0-9]+_[A-Za-z0-9_-]{16,}|\b[rs]k_(live|test)_\w+|(?<=Bearer )\S+|/boot/[A-Za-z0-9_-]{20,}",
+    r"|\bck_[a-z0-9]+_[A-Za-z0-9_-]{16,}|\b[rs]k_(live|test)_\w+|\bwhsec_[\w-]+|(?<=Bearer )\S+"
+    # Paths that are keys themselves: of nodes, of mailed links, of invitations.
+    r"|/(boot|images|invitations|confirm-email|key)/[A-Za-z0-9_:%.-]{20,}"
+    # Passwords in addresses of databases and brokers, as drivers' errors repeat them.
+    r"|(?<=://)[^/\s:@]*:[^/\s@]+(?=@)",
     re.DOTALL,
 )
 REDACTED = "[redacted]"
