@@ -17,7 +17,7 @@ from api.parsers import BoundedJSONParser
 from api.permissions import Everybody, actor_of
 from api.schema import AutoSchema
 from common.actors import Actor
-from common.errors import NotFound
+from common.errors import InvalidRequest, NotFound
 from common.tenancy import TenantScopeMissing
 
 
@@ -90,6 +90,8 @@ class BaseViewSet(GenericViewSet[Any]):
         self.perform_authentication(request)
         self.check_throttles(request)
         self.check_permissions(request)
+        if "%00" in request.META.get("QUERY_STRING", ""):
+            raise InvalidRequest(_("The address holds a character that means nothing."))
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """As DRF's, with each POST that bears an Idempotency-Key done once."""

@@ -22,7 +22,7 @@ from accounts.models import Membership, Tenant
 from accounts.permissions import permissions_of
 from accounts.roles import Permission
 from common.actors import Actor, ActorKind
-from common.errors import DomainError, Forbidden, NotFound
+from common.errors import DomainError, Forbidden, InvalidRequest, NotFound
 
 
 class PortalRequest(HttpRequest):
@@ -64,6 +64,8 @@ class PortalView(View):
         if gate is not None:
             return gate
         try:
+            if "%00" in request.META.get("QUERY_STRING", ""):
+                raise InvalidRequest(_("The address holds a character that means nothing."))
             return super().dispatch(request, *args, **kwargs)
         except NotFound as error:
             raise Http404(error.message) from error

@@ -1,6 +1,6 @@
 """Invoices and usage."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from django.db.models import QuerySet
 from django.utils.dateparse import parse_datetime
@@ -67,11 +67,13 @@ class Usage(BaseViewSet):
             return None
         try:
             found = parse_datetime(text)
-        except ValueError:
-            found = None
-        if found is None or found.tzinfo is None:
+            # As UTC: some offsets that can be written lead out of the calendar, or past what the database takes.
+            instant = found.astimezone(UTC) if found is not None and found.tzinfo is not None else None
+        except (ValueError, OverflowError):
+            instant = None
+        if instant is None:
             raise InvalidRequest(_("Give a time with an offset, for example 2026-12-01T08:00:00Z."), field=name)
-        return found
+        return instant
 
     def list(self, _request: Request) -> Response:
         return self.page(at=database_now())
