@@ -5,6 +5,7 @@ from pathlib import Path
 from common.vault import new_keyring_text
 from config import environment as env
 from config.csp import STRICT
+from config.desk import ACCENT
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
 CHAPEK_STATE_DIR = Path(env.text("STATE_DIR", str(BASE_DIR / ".chapek")))
@@ -21,6 +22,7 @@ CHAPEK_SIGNING_KEY_FILE = env.text("SIGNING_KEY_FILE", str(CHAPEK_STATE_DIR / "s
 
 CHAPEK_PUBLIC_URL = env.text("PUBLIC_URL", "http://127.0.0.1:8000").rstrip("/")
 CHAPEK_BOOT_URL = env.text("BOOT_URL", CHAPEK_PUBLIC_URL).rstrip("/")  # how nodes reach us
+CHAPEK_BOOT_NETWORKS = env.networks("BOOT_NETWORKS")  # where nodes boot; empty: asked for from anywhere
 CHAPEK_BOOT_ARTEFACTS_DIR = env.text("BOOT_ARTEFACTS_DIR", str(CHAPEK_STATE_DIR / "boot"))
 CHAPEK_IMAGES_DIR = env.text("IMAGES_DIR", str(CHAPEK_STATE_DIR / "images"))
 CHAPEK_MAIL_DIR = env.text("MAIL_DIR", str(CHAPEK_STATE_DIR / "mail"))
@@ -40,7 +42,6 @@ INSTALLED_APPS = [
     "reservations",
     "api",
     "portal",
-    "operations",
     "config",
     "unfold",
     "django.contrib.admin",
@@ -55,6 +56,7 @@ INSTALLED_APPS = [
     "allauth",
     "allauth.account",
     "allauth.mfa",
+    "operations",  # replaces what allauth registers in the admin
     "django_htmx",
     "rest_framework",
     "django_filters",
@@ -152,6 +154,7 @@ DEFAULT_FROM_EMAIL = env.text("FROM_EMAIL", "Chapek <no-reply@chapek.invalid>")
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English")]
 LOCALE_PATHS = [BASE_DIR / "platform" / "config" / "locale"]
+FORMAT_MODULE_PATH = "config.formats"
 TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = True
@@ -221,9 +224,13 @@ UNFOLD = {
     "SITE_SYMBOL": "memory",
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
+    "SITE_SUBHEADER": "All times are UTC",
+    "DASHBOARD_CALLBACK": "operations.dashboard.context",
+    "STYLES": ["config.desk.style"],
+    "COLORS": {"primary": ACCENT},
     "ENVIRONMENT": "config.desk.environment",
-    "SIDEBAR": {"show_search": True, "navigation": "config.desk.navigation"},
-    "COMMAND": {"search_models": True, "show_history": False},
+    "SIDEBAR": {"show_search": True, "command_search": True, "navigation": "config.desk.navigation"},
+    "COMMAND": {"search_models": False, "search_callback": "operations.search.find", "show_history": False},
 }
 
 # Security headers. The admin's own paths have a policy of their own: docs/adr says why.

@@ -1,5 +1,20 @@
-"""The operator's admin, one file per room."""
+"""The operator's admin, by topic."""
 
-from operations.admin import accounts, audit, billing, inventory, provisioning, reservations
+from django.contrib import admin
 
-__all__ = ["accounts", "audit", "billing", "inventory", "provisioning", "reservations"]
+from operations.admin import audit, catalogue, customers, money, nodes, people, prices, provisioning, reservations
+
+admin.site.index_template = "operations/dashboard.html"
+admin.site.index_title = "Overview"
+
+__all__ = [
+    "audit",
+    "catalogue",
+    "customers",
+    "money",
+    "nodes",
+    "people",
+    "prices",
+    "provisioning",
+    "reservations",
+]
