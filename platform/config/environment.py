@@ -3,6 +3,7 @@
 import os
 import secrets
 from collections.abc import Callable
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -28,6 +29,14 @@ def number(name: str, default: int) -> int:
 
 def items(name: str, default: str = "") -> list[str]:
     return [item.strip() for item in text(name, default).split(",") if item.strip()]
+
+
+def networks(name: str) -> list[IPv4Network | IPv6Network]:
+    """``10.20.0.0/24,fd00::/64`` as networks."""
+    try:
+        return [ip_network(item) for item in items(name)]
+    except ValueError as error:
+        raise ImproperlyConfigured(f"CHAPEK_{name} must be networks like 10.20.0.0/24: {error}") from None
 
 
 def secret_file(path: Path, *, make: Callable[[], str] = lambda: secrets.token_urlsafe(48)) -> str:

@@ -11,7 +11,7 @@ from config import environment
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "settings.md").read_text()
 NAME = re.compile(r"CHAPEK_[A-Z][A-Z0-9_]*")
-READERS = {"text", "flag", "number", "items"}
+READERS = {"text", "flag", "number", "items", "networks"}
 # Attributes of Django's settings made from others, and none of the environment's.
 NOT_FROM_THE_ENVIRONMENT = {"CHAPEK_VERSION", "CHAPEK_CARD_CREDIT_EUR"}
 
