@@ -10,7 +10,9 @@ from accounts.models import SshKey, User
 from common.actors import Actor
 from common.clock import database_now
 from inventory.models import Node
+from inventory.states import NodeState
 from provisioning.models import HealthRecord, Job
+from provisioning.states import JobState
 from reservations import services
 from reservations.models import Reservation
 from tests.billing.world import make_seller
@@ -62,6 +64,8 @@ def hand_over(reservation: Reservation) -> Reservation:
     """What provisioning does when every node has passed its health gate."""
     for row in reservation.allocations.order_by("pk"):
         job = Job.objects.get(node_id=row.node_id, reservation_ref=reservation.ref)
+        Job.objects.filter(pk=job.pk).update(state=JobState.DONE)
+        Node.objects.filter(pk=row.node_id).update(state=NodeState.ACTIVE)
         HealthRecord.objects.create(
             node_id=row.node_id, job=job, reservation_ref=reservation.ref, phase="handover", passed=True, gpu_count=8
         )

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 from django.db import connection
+from django.template.loader import render_to_string
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -51,9 +52,9 @@ def many(owner) -> list[Reservation]:
 
 
 @pytest.mark.usefixtures("many", "active")
-@pytest.mark.parametrize("name", LISTS)
-def test_a_list_costs_the_same_few_queries_however_long(name, owner) -> None:
-    see(owner.client, reverse(f"portal:{name}"))
+def test_a_list_costs_the_same_few_queries_however_long(owner) -> None:
+    for name in LISTS:
+        see(owner.client, reverse(f"portal:{name}"))
 
 
 @pytest.mark.parametrize("name", ["reservation", "live", "release", "extend"])
@@ -83,7 +84,7 @@ def test_an_empty_installation_says_so() -> None:
 def test_legal_texts_are_read_without_a_log_in(kind) -> None:
     page = see(Client(), f"/legal/{kind}/")
     assert "Version 1, in force from" in plain(page)
-    assert "<h2>" in page
+    assert "<h2>" in page or "<ol>" in page
 
 
 @pytest.mark.usefixtures("db")
@@ -124,7 +125,7 @@ def test_the_page_of_an_active_reservation_says_how_to_connect(owner, active, se
             node_id=row.node_id,
             job=row.node.jobs.get(reservation_ref=active.ref),
             purpose=BootSession.Purpose.INSTALLED,
-            token_sha256=f"{row.node_id:064x}",
+            mac=row.node.boot_mac,
             host_keys=["ssh-ed25519 AAAAHOSTKEY root@node"],
             reported_at=database_now(),
             expires_at=database_now() + timedelta(hours=1),
@@ -199,17 +200,9 @@ def test_not_found_is_a_page_of_ours(owner) -> None:
     assert "Nothing here" in see(Client(), "/no/such/page/", status=404)
 
 
-def test_a_fault_of_ours_needs_no_database_for_its_page(client, monkeypatch) -> None:
-    from portal.views import public
-
-    def broken(**_):
-        raise ZeroDivisionError
-
-    monkeypatch.setattr(public.selectors, "stock", broken)
-    monkeypatch.setattr(public, "database_now", database_now)
-    client.raise_request_exception = False
-    answer = client.get("/legal/none/")
-    assert answer.status_code == 404
+@pytest.mark.parametrize(("name", "text"), [("500", "it is our fault"), ("400", "cannot be understood")])
+def test_a_fault_needs_neither_request_nor_database_for_its_page(name, text) -> None:
+    assert text in render_to_string(f"{name}.html")
 
 
 @pytest.mark.usefixtures("db")

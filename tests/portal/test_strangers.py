@@ -4,20 +4,21 @@ import pytest
 from django.test import Client
 from django.urls import URLPattern, reverse
 
-from accounts.models import ApiKey, SshKey
+from accounts.models import ApiKey, SshKey, Tenant
 from accounts.services import make_api_key
 from billing import services as billing
-from billing.models import Invoice
+from billing.models import Charge, Invoice, PaymentMethod, Price
 from common.clock import database_now
 from compliance.audit.models import AuditEvent
 from portal import urls
 from provisioning.models import Job
 from reservations.models import Allocation, Quote, Reservation
+from tests.billing.world import use, utc
 
 NAMED = [route for route in urls.urlpatterns if "ref" in route.pattern.converters]
 OPEN = {"front", "stock", "legal", "theme", "favicon", "mail", "letter", "styleguide"}
 CLOSED = [route for route in urls.urlpatterns if route.name not in OPEN]
-WATCHED = (AuditEvent, Reservation, Allocation, Quote, SshKey, ApiKey, Invoice, Job)
+WATCHED = (AuditEvent, Reservation, Allocation, Quote, SshKey, ApiKey, Invoice, PaymentMethod, Charge, Job)
 
 
 def address(route: URLPattern, ref: str = "") -> str:
@@ -33,14 +34,16 @@ def picture() -> dict[str, list[tuple[object, ...]]]:
 def things(owner, active) -> dict[str, str]:
     """What the owner has, by the beginning of the routes about it."""
     api_key = make_api_key(actor=owner.actor, name="ci", scopes=["read"], expires_at=None).key
-    invoice = billing.draft_invoice(
-        tenant_id=owner.actor.tenant_id, reservation_ref=active.ref, at=database_now(), actor=owner.actor
-    )
+    tenant = Tenant.objects.get(pk=owner.actor.tenant_id)
+    earlier = use(tenant, Price.objects.first(), from_at=utc(2026, 1, 1, 8), until_at=utc(2026, 1, 1, 9))
+    invoice = billing.draft_invoice(tenant_id=tenant.pk, reservation_ref=earlier, at=database_now(), actor=owner.actor)
+    card = PaymentMethod.objects.create(tenant=tenant, gateway="stripe", state="active", last4="4242")
     return {
         "reservations/": active.ref,
         "keys/ssh/": owner.key.ref,
         "keys/api/": api_key.ref,
-        "billing/invoices/": invoice.ref if invoice else "inv_none",
+        "billing/invoices/": invoice.ref,
+        "billing/cards/": card.ref,
     }
 
 

@@ -19,6 +19,7 @@ from portal.prose import render
 from portal.tones import face
 
 register = template.Library()
+DASH, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
 _SYMBOLS = {"EUR": "€", "USD": "$", "GBP": "£", "CZK": "Kč"}
 _CELL, _PITCH, _CELLS_A_ROW = 8, 10, 25
 
@@ -50,12 +51,12 @@ def money(value: Money | Decimal | int | str | None, places: int = 2) -> str:
     """``1,234.50`` with its currency's sign, rounded half up; a dash when there is no amount."""
     pair = _amount(value)
     if pair is None:
-        return "–"  # noqa: RUF001 - a real dash is what is shown
+        return DASH
     amount, currency = pair
     quantum = Decimal(1).scaleb(-int(places))
     rounded = amount.quantize(quantum, rounding=ROUND_HALF_UP)
     text = number_format(abs(rounded), int(places), use_l10n=True, force_grouping=True)
-    sign = "−" if rounded < 0 else ""  # noqa: RUF001 - the minus sign, as wide as a digit
+    sign = MINUS if rounded < 0 else ""
     return f"{sign}{_SYMBOLS.get(currency, currency + ' ')}{text}"
 
 
@@ -63,7 +64,7 @@ def money(value: Money | Decimal | int | str | None, places: int = 2) -> str:
 def rate(value: Decimal | str | None) -> str:
     """A price per hour: two decimals, or as many as it has when it has more (six at most)."""
     if value is None or value == "":
-        return "–"  # noqa: RUF001 - a real dash is what is shown
+        return DASH
     exponent = Decimal(value).normalize().as_tuple().exponent
     return money(Decimal(value), min(max(2, -int(exponent)), 6))
 
@@ -72,7 +73,7 @@ def rate(value: Decimal | str | None) -> str:
 def duration(value: timedelta | int | Decimal | None) -> str:
     """``2 d 3 h``, ``3 h 05 min``, ``4 min 09 s``, ``12 s``: the two largest units."""
     if value is None:
-        return "–"  # noqa: RUF001 - a real dash is what is shown
+        return DASH
     seconds = int(value.total_seconds()) if isinstance(value, timedelta) else int(value)
     minutes, s = divmod(max(seconds, 0), 60)
     hours, m = divmod(minutes, 60)
@@ -90,7 +91,7 @@ def duration(value: timedelta | int | Decimal | None) -> str:
 def instant(value: datetime | None, form: str = "") -> SafeString | str:
     """``2026-11-05 14:32 UTC`` as a ``<time>``; "s" to the second, "m" to the minute where the column says UTC."""
     if value is None:
-        return "–"  # noqa: RUF001 - a real dash is what is shown
+        return DASH
     utc = value.astimezone(UTC)
     shown = utc.strftime("%Y-%m-%d %H:%M:%S" if form == "s" else "%Y-%m-%d %H:%M")
     zone = "" if form == "m" else " UTC"
@@ -123,7 +124,7 @@ def until(value: datetime | None, now: datetime) -> str:
 def gib(value: int | None) -> str:
     """Memory or disk: GiB, or TiB from 1024 GiB on."""
     if value is None:
-        return "–"  # noqa: RUF001 - a real dash is what is shown
+        return DASH
     if value < 1024:
         return f"{number_format(value, 0, use_l10n=True, force_grouping=True)} GiB"
     tib = Decimal(value) / 1024
@@ -146,7 +147,7 @@ def prose(value: str) -> SafeString:
 def whole(value: float | None) -> str:
     """A whole number with thousands grouped."""
     if value is None:
-        return "–"  # noqa: RUF001 - a real dash is what is shown
+        return DASH
     return str(number_format(value, 0, use_l10n=True, force_grouping=True))
 
 
