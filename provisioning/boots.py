@@ -12,6 +12,9 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from common import vault
+from common.actors import system_actor
+from common.clock import database_now
+from compliance.audit import services as audit
 from inventory.models import Node
 from provisioning import progress, tokens
 from provisioning.leases import nudge
@@ -70,6 +73,7 @@ def revoke_boots(*, node: Node) -> None:
     BootSession.objects.filter(node=node, revoked_at=None).update(revoked_at=Now())
 
 
+_TO_DISK = "#!ipxe\nexit\n"
 _OPEN = Q(revoked_at=None, reported_at=None, expires_at__gt=Now())
 
 
@@ -78,9 +82,26 @@ def loader_is_waited_for(*, token: str) -> bool:
     return BootSession.objects.filter(_OPEN, script_token_sha256=tokens.digest(token), fetched_at=None).exists()
 
 
+def allow_by_mac(*, boot: BootSession) -> None:
+    """The BMC took no URL. Until this is said, nobody gets a token by naming a MAC address, which anybody can know."""
+    digest = tokens.digest(tokens.token_by_mac(boot.ref))
+    BootSession.objects.filter(pk=boot.pk).update(by_mac=True, script_token_sha256=digest)
+
+
 @transaction.atomic
 def take_script(*, token: str) -> str | None:
-    """The iPXE script behind a boot token, once; None when the token opens nothing."""
+    """The iPXE script behind a boot token, once; None when the token opens nothing.
+
+    Asked for a second time, a boot by MAC address is contested: who came first may have been somebody else.
+    """
+    again = (
+        BootSession.objects.select_for_update(of=("self",), no_key=True)
+        .filter(script_token_sha256=tokens.digest(token), by_mac=True, revoked_at=None, fetched_at__isnull=False)
+        .first()
+    )
+    if again is not None:
+        _contested(again)
+        return None
     session = (
         BootSession.objects.select_for_update(of=("self",), no_key=True)
         .select_related("node", "job")
@@ -111,19 +132,41 @@ def take_script(*, token: str) -> str | None:
 def script_for_mac(*, mac: str) -> str:
     """What site DHCP's boot file answers a node with: its armed boot, else to go on to its disk.
 
-    The token is minted here, because a BMC that cannot be told a URL cannot be told a token. Only a node with an armed
-    boot that was not fetched yet gets one.
+    Only for a BMC that cannot be told a URL and so no token either. Whoever asks gets the one token of this boot; who
+    asks after its script was taken makes the boot contested, and nothing that was reported for it is believed.
     """
     session = (
         BootSession.objects.select_for_update(of=("self",), no_key=True)
-        .filter(_OPEN, mac=mac.lower(), purpose=BootSession.Purpose.RESCUE, fetched_at=None)
+        .filter(mac=mac.lower(), purpose=BootSession.Purpose.RESCUE, by_mac=True)
+        .filter(revoked_at=None, expires_at__gt=Now())
+        .order_by("-pk")
         .first()
     )
     if session is None:
-        return "#!ipxe\nexit\n"
-    token = tokens.new_token()
-    BootSession.objects.filter(pk=session.pk).update(script_token_sha256=tokens.digest(token))
-    return f"#!ipxe\nchain {tokens.boot_url(token, 'script.ipxe')}\n"
+        return _TO_DISK
+    if session.fetched_at is not None:
+        _contested(session)
+        return _TO_DISK
+    return f"#!ipxe\nchain {tokens.boot_url(tokens.token_by_mac(session.ref), 'script.ipxe')}\n"
+
+
+def _contested(session: BootSession) -> None:
+    """Two have asked for one boot. Closed for both, unless the job has done with this boot already."""
+    job = Job.objects.select_related("node__site").get(pk=session.job_id)
+    booted = job.boot_sessions.filter(purpose=BootSession.Purpose.INSTALLED, revoked_at=None).exists()
+    if not job.is_live or booted:
+        return
+    BootSession.objects.filter(pk=session.pk).update(revoked_at=Now())
+    audit.record(
+        log_tenant_id=None,
+        kind="boot.contested",
+        subject_ref=job.node.ref,
+        actor=system_actor(name="boot"),
+        details={"boot": session.ref, "job": job.ref, "mac": session.mac},
+        at=database_now(),
+    )
+    nudge(job_id=job.pk)
+    wake_after_commit(job_ref=job.ref, site_code=job.node.site.code)
 
 
 def take_report(*, token: str, mac: str, serial: str, host_keys: list[str]) -> bool:

@@ -37,6 +37,16 @@ class NodeUnreachable(StepFailed):
     retryable = True
 
 
+class BootContested(StepFailed):
+    """The boot that this job armed was asked for twice: one of the two is not the node, so neither is believed."""
+
+    code = "boot-contested"
+    status = 502
+    fault = Fault.OPERATOR
+    retryable = True
+    hint = str(_("let only nodes that boot reach /boot/ (CHAPEK_BOOT_NETWORKS), or use Redfish with UEFI HTTP boot"))
+
+
 class HostKeyMismatch(StepFailed):
     """The node answers with another host key than it reported: never logged in to, never tried again."""
 

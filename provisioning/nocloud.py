@@ -62,9 +62,9 @@ def _top_keys(text: str) -> Iterator[str]:
                     continue  # nothing but comments
                 raise InvalidRequest("cloud-config is a mapping", field="user_data")
             if depth == 1:
-                if met % 2 == 0 and not isinstance(event, yaml.ScalarEvent):
-                    raise InvalidRequest("keys of cloud-config are plain words", field="user_data")
                 if met % 2 == 0:
+                    if not isinstance(event, yaml.ScalarEvent):
+                        raise InvalidRequest("keys of cloud-config are plain words", field="user_data")
                     yield event.value
                 met += 1
             if isinstance(event, yaml.CollectionStartEvent):

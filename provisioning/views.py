@@ -9,8 +9,11 @@ import json
 import re
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import wraps
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
+from typing import Any
 
 import structlog
 from django.conf import settings
@@ -36,6 +39,7 @@ _CHUNK_BYTES = 1024 * 1024
 _MAC = re.compile(r"^[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}\Z")
 _FILE_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,120}\Z")
 _HOST_KEY = re.compile(r"^(ssh-ed25519|ecdsa-sha2-nistp(256|384|521)|ssh-rsa) [A-Za-z0-9+/]{40,1500}={0,2}\Z")
+_View = Callable[..., HttpResponseBase]
 
 
 class _Refusals:
@@ -80,6 +84,29 @@ def _refuse(request: HttpRequest, what: str) -> HttpResponse:
     return _not_found()
 
 
+def from_where_nodes_boot(view: _View) -> _View:
+    """Elsewhere the address does not exist. Not for phoning home, which comes from a tenant's network."""
+
+    @wraps(view)
+    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if settings.CHAPEK_BOOT_NETWORKS and not _is_in(request.META.get("REMOTE_ADDR", "")):
+            return _not_found()
+        return view(request, *args, **kwargs)
+
+    return guarded
+
+
+def _is_in(text: str) -> bool:
+    try:
+        address: IPv4Address | IPv6Address = ip_address(text)
+    except ValueError:
+        return False
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return any(address in network for network in settings.CHAPEK_BOOT_NETWORKS)
+
+
+@from_where_nodes_boot
 @require_GET
 @never_cache
 def script_for_mac(_request: HttpRequest, mac: str) -> HttpResponse:
@@ -89,6 +116,7 @@ def script_for_mac(_request: HttpRequest, mac: str) -> HttpResponse:
     return HttpResponse(boots.script_for_mac(mac=mac.replace("-", ":")), content_type="text/plain; charset=utf-8")
 
 
+@from_where_nodes_boot
 @require_safe
 def loader(request: HttpRequest, token: str) -> HttpResponseBase:
     """IPXE itself, for UEFI HTTP boot; it then asks for ``autoexec.ipxe`` beside it, which is the one-time script."""
@@ -97,6 +125,7 @@ def loader(request: HttpRequest, token: str) -> HttpResponseBase:
     return _file(request, Path(settings.CHAPEK_BOOT_ARTEFACTS_DIR), settings.CHAPEK_IPXE_LOADER)
 
 
+@from_where_nodes_boot
 @require_GET
 @never_cache
 def script(request: HttpRequest, token: str) -> HttpResponse:
@@ -107,6 +136,7 @@ def script(request: HttpRequest, token: str) -> HttpResponse:
 
 
 @csrf_exempt
+@from_where_nodes_boot
 @require_POST
 def report(request: HttpRequest, token: str) -> HttpResponse:
     """The rescue system: ``{"mac", "serial", "host_keys"}``."""
@@ -126,7 +156,9 @@ def report(request: HttpRequest, token: str) -> HttpResponse:
 @require_POST
 def phone_home(request: HttpRequest, token: str) -> HttpResponse:
     """cloud-init's phone_home: a form with the host key and the instance id."""
-    if len(request.body) > MAX_BODY_BYTES:
+    try:
+        _body(request)
+    except ValueError:
         return HttpResponse(status=400)
     key = " ".join(request.POST.get("pub_key_ed25519", "").split()[:2])
     if not _HOST_KEY.match(key):
@@ -136,12 +168,14 @@ def phone_home(request: HttpRequest, token: str) -> HttpResponse:
     return HttpResponse(status=204)
 
 
+@from_where_nodes_boot
 @require_GET
 def artefact(request: HttpRequest, name: str) -> HttpResponseBase:
     """Kernel and initrd of the rescue system: the same for all, and no secret."""
     return _file(request, Path(settings.CHAPEK_BOOT_ARTEFACTS_DIR), name)
 
 
+@from_where_nodes_boot
 @require_GET
 def image(request: HttpRequest, token: str, name: str) -> HttpResponseBase:
     """The image of one deployment, while it runs."""

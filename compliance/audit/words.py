@@ -50,6 +50,7 @@ _PHRASES: dict[str, "str | Promise"] = {
     "node.retire": gettext_lazy("Node: left the fleet"),
     "node.cordoned": gettext_lazy("Node: kept from new reservations by the operator"),
     "node.uncordoned": gettext_lazy("Node: open for new reservations again"),
+    "boot.contested": gettext_lazy("A boot was asked for twice and given up"),
     "boot.token_refused": gettext_lazy("A boot token was refused"),
     "tenant.created": gettext_lazy("Tenant created"),
     "tenant.document_accepted": gettext_lazy("Document accepted"),

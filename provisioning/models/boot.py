@@ -33,6 +33,9 @@ class BootSession(models.Model):
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="boot_sessions")
     purpose = models.CharField(max_length=9, choices=Purpose)
     mac = models.CharField(max_length=17)
+    by_mac = models.BooleanField(
+        default=False, help_text=_("The BMC cannot be told an address: the node may ask by its MAC address")
+    )
     script_token_sha256 = models.CharField(max_length=64, blank=True, default="")
     report_token_sha256 = models.CharField(max_length=64, blank=True, default="")
     public_key = models.TextField(blank=True, default="")

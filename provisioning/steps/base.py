@@ -16,7 +16,7 @@ from django.utils import timezone
 from inventory.models import Node
 from provisioning import bmc
 from provisioning.drivers.base import Driver
-from provisioning.errors import LeaseLost
+from provisioning.errors import BootContested, LeaseLost
 from provisioning.leases import Lease
 from provisioning.models import BootSession, Job, JobStep
 from provisioning.ssh import Login, Ssh
@@ -83,7 +83,8 @@ class StepContext:
     def rescue(self) -> Ssh:
         """Root in the rescue system of this job's last boot, host key pinned by its report."""
         boot = self.boot(BootSession.Purpose.RESCUE)
-        assert boot is not None  # noqa: S101 - plans put the boot before any step that logs in
+        if boot is None:  # plans put the boot before any step that logs in, so it was there
+            raise BootContested("somebody else asked for the boot that was armed for this node")
         return self._login(f"rescue {boot.pk}", "root", boot.private_key, boot.host_keys)
 
     def installed(self) -> Ssh:

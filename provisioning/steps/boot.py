@@ -6,6 +6,7 @@ has armed the boot and switched on, and there is nothing left to do.
 
 from provisioning import boots, tokens
 from provisioning.drivers.base import PowerState
+from provisioning.errors import BootContested
 from provisioning.models import BootSession
 from provisioning.steps.base import Done, StepContext, StepResult, Wait
 
@@ -20,6 +21,8 @@ def boot_rescue(ctx: StepContext) -> StepResult:
         ctx.check()
         armed = boots.arm_rescue(job=ctx.job, node=ctx.node)
         by_url = bmc.boot_from_network(url=tokens.boot_url(armed.token, "ipxe.efi"))
+        if not by_url:
+            boots.allow_by_mac(boot=armed.session)
         ctx.note(armed=armed.session.ref)
         bmc.power_on()
     return Done(detail={"boot": armed.session.ref, "by": "url" if by_url else "mac"})
@@ -28,7 +31,9 @@ def boot_rescue(ctx: StepContext) -> StepResult:
 def await_rescue(ctx: StepContext) -> StepResult:
     """Done when the rescue system has reported; its report wakes the job."""
     boot = ctx.boot(BootSession.Purpose.RESCUE)
-    if boot is None or boot.reported_at is None:
+    if boot is None:
+        raise BootContested("somebody else asked for the boot that was armed for this node")
+    if boot.reported_at is None:
         return Wait()
     return Done(detail={"boot": boot.ref, "host_keys": boot.host_keys})
 

@@ -67,7 +67,10 @@ class Machine:
         device, url = self.bmc.boot
         self.bmc.boot = ("disk", "")
         self.boots.append(device)
-        if device == "http":
+        if device == "pxe":
+            _shebang, chain, *_rest = boots.script_for_mac(mac=self.node.boot_mac).splitlines()
+            url = chain.removeprefix("chain ")
+        if device in {"http", "pxe"}:
             token = urlsplit(url).path.split("/")[2]
             script = boots.take_script(token=token)
             if script and self.reports:

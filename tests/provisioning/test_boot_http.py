@@ -100,6 +100,8 @@ def test_expired_and_revoked_tokens_open_nothing(waiting, http):
 
 
 def test_a_node_known_by_its_mac_gets_its_armed_boot_and_others_boot_from_disk(waiting, http):
+    assert http.get(f"/boot/mac/{waiting.node.boot_mac}").content == b"#!ipxe\nexit\n", "its BMC was told an address"
+    boots.allow_by_mac(boot=BootSession.objects.get(job=waiting.job, purpose="rescue"))
     answer = http.get(f"/boot/mac/{waiting.node.boot_mac.upper()}").content.decode()
     assert answer.startswith("#!ipxe\nchain http")
     token = answer.split("/boot/")[1].split("/")[0]
