@@ -1,5 +1,6 @@
 """Reads of this room. ``actor`` fixes the tenant; rows of others are never seen."""
 
+import hashlib
 from collections.abc import Iterable
 from datetime import date
 
@@ -113,10 +114,11 @@ def has_confirmed_email(*, user: User, email: str | None = None) -> bool:
     return bool(confirmed.filter(email__iexact=email).exists() if email else confirmed.exists())
 
 
-def open_invitation(*, token_sha256: str) -> Invitation | None:
+def open_invitation(*, token: str) -> Invitation | None:
     """For the page behind a mailed link: the invitation that still stands, with its tenant."""
+    digest = hashlib.sha256(token.encode()).hexdigest()
     return (
-        Invitation.objects.filter(token_sha256=token_sha256, accepted_at=None, withdrawn_at=None)
+        Invitation.objects.filter(token_sha256=digest, accepted_at=None, withdrawn_at=None)
         .filter(expires_at__gt=database_now())
         .select_related("tenant")
         .first()

@@ -86,7 +86,7 @@ def stock(*, at: datetime) -> list[StockLine]:
 def candidates(
     *, period: Period, starts_now: bool, at: datetime, site: Site | None = None, node_type: NodeType | None = None
 ) -> list[Candidate]:
-    """Every (site, type) with its nodes that are free over the whole period. Three queries, whatever the size."""
+    """Every (site, type) with its nodes that are free over the whole period. At most six queries, whatever the size."""
     usable = Q(state=NodeState.AVAILABLE) if starts_now else Q(state__in=SELLABLE)
     nodes = (
         Node.objects.filter(usable, ~_promised(period), is_cordoned=False, site__is_open=True)
@@ -109,9 +109,12 @@ def candidates(
         .annotate(draw_w=Sum("node__node_type__max_draw_w"))
     )
     offers = prices.price_list(at=at)
-    pairs = Stock.objects.values_list("site_id", "node_type_id")
-    sites = {row.pk: row for row in Site.objects.filter(is_open=True)}
-    types = {row.pk: row for row in NodeType.objects.filter(is_offered=True).select_related("gpu_model")}
+    if site is not None and node_type is not None:
+        pairs, sites, types = [(site.pk, node_type.pk)], {site.pk: site}, {node_type.pk: node_type}
+    else:
+        pairs = list(Stock.objects.values_list("site_id", "node_type_id"))
+        sites = {row.pk: row for row in Site.objects.filter(is_open=True)}
+        types = {row.pk: row for row in NodeType.objects.filter(is_offered=True).select_related("gpu_model")}
     rates = {(offer.site_id, offer.node_type_id): offer.eur_per_gpu_hour for offer in offers}
     found = []
     for site_id, type_id in sorted(pairs):

@@ -4,8 +4,8 @@ import pytest
 from django.test import Client
 from django.urls import URLPattern, reverse
 
-from accounts.models import ApiKey, SshKey, Tenant
-from accounts.services import make_api_key
+from accounts.models import ApiKey, Invitation, SshKey, Tenant
+from accounts.services import invite, make_api_key
 from billing import services as billing
 from billing.models import Charge, Invoice, PaymentMethod, Price
 from common.clock import database_now
@@ -18,11 +18,12 @@ from tests.billing.world import use, utc
 NAMED = [route for route in urls.urlpatterns if "ref" in route.pattern.converters]
 OPEN = {"front", "stock", "legal", "theme", "favicon", "mail", "letter", "styleguide"}
 CLOSED = [route for route in urls.urlpatterns if route.name not in OPEN]
-WATCHED = (AuditEvent, Reservation, Allocation, Quote, SshKey, ApiKey, Invoice, PaymentMethod, Charge, Job)
+WATCHED = (AuditEvent, Invitation, Reservation, Allocation, Quote, SshKey, ApiKey, Invoice, PaymentMethod, Charge, Job)
 
 
 def address(route: URLPattern, ref: str = "") -> str:
-    return reverse(f"portal:{route.name}", kwargs={"ref": ref} if ref else {})
+    secret = {"token": "x" * 43} if "token" in route.pattern.converters else {}
+    return reverse(f"portal:{route.name}", kwargs={"ref": ref} if ref else secret)
 
 
 def picture() -> dict[str, list[tuple[object, ...]]]:
@@ -38,7 +39,9 @@ def things(owner, active) -> dict[str, str]:
     earlier = use(tenant, Price.objects.first(), from_at=utc(2026, 1, 1, 8), until_at=utc(2026, 1, 1, 9))
     invoice = billing.draft_invoice(tenant_id=tenant.pk, reservation_ref=earlier, at=database_now(), actor=owner.actor)
     card = PaymentMethod.objects.create(tenant=tenant, gateway="stripe", state="active", last4="4242")
+    mailed = invite(actor=owner.actor, email="grace@tenant.example", role="engineer")
     return {
+        "team/invitations/": mailed.invitation.ref,
         "reservations/": active.ref,
         "keys/ssh/": owner.key.ref,
         "keys/api/": api_key.ref,

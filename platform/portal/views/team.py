@@ -12,7 +12,7 @@ from accounts.forms import InvitationForm
 from accounts.middleware import choose_tenant
 from accounts.models import User
 from accounts.roles import GRANTS, Permission, Role
-from common.errors import DomainError
+from common.errors import DomainError, NotFound
 from portal.base import PortalView, sentence
 
 
@@ -61,9 +61,18 @@ class Invite(Team):
 
 class WithdrawInvitation(PortalView):
     permission = Permission.MANAGE_TENANT
+    page = "portal/confirm.html"
 
-    def get(self, _request: HttpRequest, ref: str) -> HttpResponse:  # noqa: ARG002 - the route's
-        return redirect("portal:team")
+    def get(self, _request: HttpRequest, ref: str) -> HttpResponse:
+        invitation = selectors.open_invitations(actor=self.actor).filter(ref=ref).first()
+        if invitation is None:
+            raise NotFound(_("There is no such open invitation."))
+        return self.show(
+            title=_("Withdraw the invitation of %(email)s?") % {"email": invitation.email},
+            text=_("The mailed link stops working."),
+            verb=_("Withdraw it"),
+            back="portal:team",
+        )
 
     def post(self, _request: HttpRequest, ref: str) -> HttpResponse:
         services.withdraw_invitation(actor=self.actor, ref=ref)

@@ -15,6 +15,7 @@ from common.periods import Period
 from common.state_machine import fire
 from inventory.models import Node
 from provisioning import services as provisioning
+from reservations import selectors
 from reservations.models import Allocation, Reservation
 from reservations.states import RESERVATION, ReservationEvent, ReservationState
 
@@ -25,7 +26,8 @@ def release(*, actor: Actor, ref: str) -> Reservation:
     """The tenant is done: metering stops in this transaction, erasing begins. Raises IllegalTransition, NotFound."""
     permissions.require(actor, Permission.RESERVE, even_suspended=True)
     with transaction.atomic():
-        _lock_nodes(ref=ref)
+        selectors.reservation(actor=actor, ref=ref)  # a stranger's request locks nothing
+        lock_nodes(ref=ref)
         return _end(_own(actor=actor, ref=ref), event=ReservationEvent.RELEASE, actor=actor, reason="released")
 
 
@@ -92,7 +94,7 @@ def _own(*, actor: Actor, ref: str) -> Reservation:
     return found
 
 
-def _lock_nodes(*, ref: str) -> None:
+def lock_nodes(*, ref: str) -> None:
     """Nodes before the reservation, as the house orders locks."""
     rows = Node.objects.select_for_update(of=("self",), no_key=True).filter(allocations__reservation__ref=ref)
     list(rows.order_by("pk").values_list("pk", flat=True))
@@ -100,7 +102,7 @@ def _lock_nodes(*, ref: str) -> None:
 
 def _end_by_itself(*, ref: str, event: str, reason: str) -> bool:
     with transaction.atomic():
-        _lock_nodes(ref=ref)
+        lock_nodes(ref=ref)
         reservation = (
             Reservation.objects.select_for_update(of=("self",), no_key=True)
             .select_related("site", "node_type", "price_snapshot", "tenant")

@@ -12,7 +12,7 @@ from common.state_machine import fire
 from inventory.models import Node
 from provisioning import services as provisioning
 from reservations.models import Allocation, Reservation
-from reservations.services.ending import give_up
+from reservations.services.ending import give_up, lock_nodes
 from reservations.states import RESERVATION, ReservationEvent, ReservationState
 
 CONDUCTOR = system_actor(name="conductor")
@@ -99,6 +99,7 @@ def node_deployed(*, reservation_ref: str, node_id: int, occurred_at: datetime) 
 
 def node_deployment_failed(*, reservation_ref: str, node_id: int, reason: str) -> None:
     """One node failed: the whole reservation is given up, the others are released, nothing is charged."""
+    lock_nodes(ref=reservation_ref)  # before the reservation, as the house orders locks: its nodes are released below
     reservation = lock(ref=reservation_ref)
     if reservation is None or reservation.state != ReservationState.DEPLOYING:
         return
