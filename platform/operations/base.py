@@ -164,6 +164,7 @@ class ReadOnlyInline(TabularInline):  # type: ignore[misc]  # unfold carries no 
     can_delete = False
     tab = True
     hide_title = True
+    ordering: tuple[str, ...] = ("pk",)
     per_page: int | None = 20
     related: tuple[str, ...] = ()
     """Rows fetched along, so that a table costs one query."""

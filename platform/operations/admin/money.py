@@ -96,7 +96,7 @@ class EntryInline(ReadOnlyInline):
 
 @admin.register(LedgerTransaction)
 class LedgerTransactionAdmin(ReadOnlyAdmin):
-    list_display = ("ref", "kind", "tenant", "subject_ref", "memo", "occurred_at", "posted_at")
+    list_display = ("ref", "kind", "tenant", "subject_ref", "memo", "occurred_at")
     list_filter = ("kind",)
     search_fields = ("ref", "subject_ref", "reservation_ref", "tenant__legal_name")
     list_select_related = ("tenant",)

@@ -13,7 +13,7 @@ from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 from unfold.forms import UserCreationForm
-from unfold.widgets import UnfoldAdminCheckboxSelectMultiple
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from accounts.models import Membership, User
 from operations.base import OperatorAdmin, ReadOnlyAdmin, ReadOnlyInline, shown
@@ -67,6 +67,9 @@ class UserAdmin(DjangoUserAdmin, OperatorAdmin):  # type: ignore[misc, type-arg]
         fixed = super().get_readonly_fields(request, obj)
         return fixed if request.user.is_superuser else (*fixed, "is_staff", "is_superuser", "user_permissions")
 
+    def get_inlines(self, request: HttpRequest, obj: Any = None) -> Any:
+        return self.inlines if obj is not None else ()
+
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """Of all of Django's permissions those that mean something here: to add and to change."""
         field: Any = super().formfield_for_manytomany(db_field, request, **kwargs)
@@ -80,7 +83,7 @@ class UserAdmin(DjangoUserAdmin, OperatorAdmin):  # type: ignore[misc, type-arg]
                 shown |= Q(content_type__app_label=meta.app_label, codename__in=names)
             field.queryset = field.queryset.filter(shown)
             field.label_from_instance = _what_it_allows
-            field.widget = UnfoldAdminCheckboxSelectMultiple(choices=field.choices)
+            field.widget = UnfoldAdminCheckboxSelectMultipleWidget(choices=field.choices)
             field.help_text = _("Everybody on the staff may look at everything. Tick what more this person may do.")
         return field
 

@@ -140,7 +140,7 @@ class JobAdmin(ReadOnlyAdmin):
 
 @admin.register(EraseRecord)
 class EraseRecordAdmin(ReadOnlyAdmin):
-    list_display = ("ref", "node", "drive_serial", "method", "reservation_ref", "finished_at", "duration_s")
+    list_display = ("ref", "node", "drive_serial", "method", "reservation_ref", "finished_at")
     list_filter = ("method", "node__site")
     search_fields = ("ref", "drive_serial", "node__name", "reservation_ref", "job__ref")
     list_select_related = ("node",)
