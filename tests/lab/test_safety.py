@@ -230,7 +230,7 @@ def test_a_command_that_floods_the_disk_is_ended(tmp_path, monkeypatch):
 def open_up(path: Path) -> None:
     """Let another user enter pytest's own directories, which are closed by default."""
     for each in (path, *path.parents):
-        if each.name.startswith(("pytest-", "test_")):
+        if each.name.startswith(("pytest-", "popen-", "test_")):
             each.chmod(each.stat().st_mode | 0o055)
 
 
