@@ -105,13 +105,18 @@ class PortalView(View):
 
     def tell(self, error: DomainError) -> None:
         """Keep a refusal for the next page, where an act is followed by a redirect."""
-        messages.error(self.request, f"{error.message} {sentence(error.hint)}".strip())
+        messages.error(self.request, said(error))
 
     def done(self, text: str) -> None:
         messages.success(self.request, text)
 
 
+def said(error: DomainError) -> str:
+    """A refusal in words: what is the matter, and what to do about it."""
+    return f"{sentence(error.message)} {sentence(error.hint)}".strip()
+
+
 def sentence(hint: str) -> str:
     """``ask for a new quote`` as a sentence of its own; hints come translated or marked for translation."""
     text = _(hint) if hint else ""
-    return f"{text[0].upper()}{text[1:]}." if text and not text.endswith(".") else text
+    return f"{text[0].upper()}{text[1:]}{'' if text.endswith('.') else '.'}" if text else ""

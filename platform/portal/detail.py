@@ -18,10 +18,6 @@ from reservations import selectors
 from reservations.models import Allocation, Reservation
 from reservations.states import ReservationState
 
-# States in which the page has something to wait for.
-MOVING = frozenset(
-    {ReservationState.SCHEDULED, ReservationState.DEPLOYING, ReservationState.ACTIVE, ReservationState.ENDING}
-)
 # States in which the nodes are the tenant's: their own state and address mean something to it.
 HELD = frozenset(
     {ReservationState.DEPLOYING, ReservationState.ACTIVE, ReservationState.SUSPENDED, ReservationState.ENDING}

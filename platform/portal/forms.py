@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from common.errors import DomainError
 from placement.model import WorkloadClass
-from portal.base import sentence
+from portal.base import said
 from reservations.requests import USER_DATA_LIMIT_BYTES, Access, QuoteRequest
 
 Choices = list[tuple[str, str]]
@@ -48,7 +48,7 @@ class DomainForm(forms.Form):
     def add_domain_error(self, error: DomainError) -> None:
         name = str(error.context.get("field") or "")
         field = FIELD_OF.get(name, name)
-        self.add_error(field if field in self.fields else None, f"{error.message} {sentence(error.hint)}".strip())
+        self.add_error(field if field in self.fields else None, said(error))
 
 
 class WhatForm(DomainForm):

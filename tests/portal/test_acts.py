@@ -93,6 +93,14 @@ def test_confirming_reserves_on_the_quote_that_was_shown(owner) -> None:
     assert (made.quote.ref, made.name, made.node_count) == (ref, "train", 2)
 
 
+def test_sending_the_same_confirmation_twice_leads_to_the_one_reservation(owner) -> None:
+    ref = quoted(ask(owner))
+    sent = {**WISH, "act": "reserve", "quote": ref, "name": "train", "image": "debian-12", "ssh_keys": [owner.key.ref]}
+    first, second = owner.client.post("/reserve/", sent), owner.client.post("/reserve/", sent)
+    assert first["Location"] == second["Location"]
+    assert Reservation.objects.count() == 1
+
+
 @pytest.mark.parametrize(
     ("fields", "text"),
     [
@@ -172,7 +180,7 @@ def test_the_end_moves_and_a_bad_one_is_refused_beside_the_field(owner, active) 
     url = reverse("portal:extend", kwargs={"ref": active.ref})
     refused = owner.client.post(url, {"end": "fixed", "ends_at": "2020-01-01T00:00"})
     assert refused.status_code == 422
-    assert "the end must be" in page_of(refused)
+    assert "The end must be" in page_of(refused)
     owner.client.post(url, {"end": "fixed", "ends_at": "2027-01-01T00:00"})
     active.refresh_from_db()
     assert active.ends_at.isoformat() == "2027-01-01T00:00:00+00:00"

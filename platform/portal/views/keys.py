@@ -10,13 +10,13 @@ from accounts.roles import Permission
 from accounts.services import NewApiKey, add_ssh_key, make_api_key, remove_ssh_key, revoke_api_key
 from common.clock import database_now
 from common.errors import DomainError, NotFound
-from portal.base import PortalView, sentence
+from portal.base import PortalView, said
 
 
 def add_error(form: SshKeyForm | ApiKeyForm, error: DomainError, *, default: str) -> None:
     """Show a service's refusal beside the field it is about."""
     name = str(error.context.get("field") or default)
-    form.add_error(name if name in form.fields else None, f"{error.message} {sentence(error.hint)}".strip())
+    form.add_error(name if name in form.fields else None, said(error))
 
 
 class Keys(PortalView):

@@ -83,7 +83,9 @@ def theme(request: HttpRequest) -> HttpResponse:
     response = HttpResponseRedirect(target)
     chosen = request.POST.get("theme", "")
     if chosen in THEMES:
-        response.set_cookie(THEME_COOKIE, chosen, max_age=_YEAR, samesite="Lax", secure=request.is_secure())
+        response.set_cookie(
+            THEME_COOKIE, chosen, max_age=_YEAR, samesite="Lax", secure=request.is_secure(), httponly=True
+        )
     else:
         response.delete_cookie(THEME_COOKIE)
     return response

@@ -18,7 +18,7 @@ from portal.rows import rows_of
 from portal.words import decision_in_words
 from reservations import selectors
 from reservations.models import Reservation
-from reservations.states import LIVE, ReservationState
+from reservations.states import FINAL, LIVE, ReservationState
 
 FILTERS: dict[str, frozenset[str]] = {
     "live": frozenset({*LIVE, ReservationState.ENDING}),
@@ -70,7 +70,7 @@ class ReservationView(PortalView):
             "jobs": detail.jobs(reservation=reservation, at=at),
             "metered_s": detail.metered_s(reservation=reservation, at=at),
             "cost": rows_of(reservations=[reservation], at=at)[0].cost,
-            "is_moving": reservation.state in detail.MOVING,
+            "is_final": reservation.state in FINAL,
             "can_see_cost": self.may(Permission.VIEW_BILLING),
             "can_audit": self.may(Permission.VIEW_AUDIT),
             "events": self.events(reservation) if self.may(Permission.VIEW_AUDIT) else [],

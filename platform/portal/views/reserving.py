@@ -27,6 +27,7 @@ from portal.templatetags.chapek import rate
 from portal.views.keys import add_error
 from portal.words import decision_in_words
 from reservations import selectors, services
+from reservations.errors import QuoteUnusable
 from reservations.models import Quote
 from reservations.selectors import StockLine, stock
 
@@ -171,6 +172,12 @@ class Reserve(Reserving):
                 made = services.reserve(
                     actor=self.actor, quote_ref=quote.ref, access=access.access(), name=access.cleaned_data["name"]
                 )
+            except QuoteUnusable as error:
+                # Sent twice: the first one counts.
+                made_before = selectors.reservations_of(actor=self.actor).filter(quote=quote).first()
+                if made_before is not None:
+                    return redirect("portal:reservation", ref=made_before.ref)
+                panel = {"refusal": error}
             except DomainError as error:
                 access.add_domain_error(error)
                 if not error.context.get("field"):

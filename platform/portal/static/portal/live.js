@@ -29,7 +29,7 @@
 
   function listen() {
     const part = living();
-    const wanted = part ? part.dataset.stream : "";
+    const wanted = (part && part.dataset.stream) || "";
     if (wanted === streamUrl) return;
     if (source) source.close();
     source = null;
@@ -46,7 +46,8 @@
     const part = living();
     if (!part || document.hidden) return;
     listen();
-    const pause = isOpen || !("moving" in part.dataset) ? QUIET_POLL_MS : POLL_MS;
+    if (!part.dataset.stream) return; // over: nothing will change any more
+    const pause = isOpen ? QUIET_POLL_MS : POLL_MS;
     if (Date.now() - asked >= pause) refresh();
   }, 500);
 
