@@ -191,11 +191,11 @@ class Client:
         with requests.get(url, headers=headers, stream=True, timeout=(TIMEOUT_S, TIMEOUT_S)) as answer:
             if not answer.ok:
                 raise ClientError(f"GET {path} answered {answer.status_code}")
-            for line in answer.iter_lines(decode_unicode=True):
+            for line in answer.iter_lines():
                 if time.monotonic() > deadline_s:
                     raise ClientError(f"the stream of {path} did not come to its point in {timeout_s:g} s")
-                if line and line.startswith("data:"):
-                    yield json.loads(line.removeprefix("data:"))
+                if line.startswith(b"data:"):
+                    yield json.loads(line.removeprefix(b"data:"))
 
     def admin_action(self, app: str, model: str, *, search: str, action: str, reason: str) -> None:
         """Run an action that asks for a reason on the one row of the admin's list that ``search`` finds.

@@ -95,7 +95,7 @@ def _data_key(blob: bytes, context: str) -> tuple[bytes, bytes]:
     return AESGCM(key).decrypt(wrap_nonce, wrapped, context.encode()), rest
 
 
-def unseal(blob: bytes, *, context: str) -> bytes:
+def unseal(blob: bytes | memoryview, *, context: str) -> bytes:
     """Raises VaultError when the value was sealed for another column or key, or was damaged."""
     try:
         data_key, rest = _data_key(bytes(blob), context)
@@ -104,7 +104,7 @@ def unseal(blob: bytes, *, context: str) -> bytes:
         raise VaultError("a sealed value does not open") from None
 
 
-def rewrap(blob: bytes, *, context: str) -> bytes:
+def rewrap(blob: bytes | memoryview, *, context: str) -> bytes:
     """The same value under the active key; the ciphertext itself stays."""
     ring = keyring()
     try:

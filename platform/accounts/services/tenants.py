@@ -241,6 +241,4 @@ def _needed(reason: str) -> str:
 
 
 def _tell(*, tenant: Tenant, kind: str, actor: Actor, details: dict[str, Any]) -> None:
-    record(
-        log_tenant_id=tenant.pk, kind=kind, subject_ref=tenant.ref, actor=actor, details=details, at=database_now()
-    )
+    record(log_tenant_id=tenant.pk, kind=kind, subject_ref=tenant.ref, actor=actor, details=details, at=database_now())

@@ -32,7 +32,7 @@ def extend(*, actor: Actor, ref: str, ends_at: datetime | None) -> Reservation:
     seen = selectors.reservation(actor=actor, ref=ref)
     try:
         with transaction.atomic():
-            Tenant.objects.select_for_update(of=("self",), no_key=True).get(pk=actor.tenant_id)
+            Tenant.objects.select_for_update(of=("self",), no_key=True).get(pk=seen.tenant_id)
             Stock.objects.select_for_update(of=("self",), no_key=True).get(site=seen.site, node_type=seen.node_type)
             return _extend(actor=actor, ref=ref, ends_at=ends_at)
     except IntegrityError as error:

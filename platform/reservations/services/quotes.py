@@ -34,7 +34,9 @@ def quote(*, actor: Actor, request: QuoteRequest) -> Quote:
         now = database_now()
         request.check(now=now)
         # The tenant's row is held so that the number of open quotes is judged one after another.
-        tenant = Tenant.objects.select_for_update(of=("self",), no_key=True).get(pk=actor.tenant_id)
+        tenant = Tenant.objects.select_for_update(of=("self",), no_key=True).get(
+            pk=permissions.tenant_id_of(actor=actor)
+        )
         now = database_now()
         _check_open_quotes(tenant=tenant, now=now)
         check_limit(tenant=tenant, node_count=request.node_count)

@@ -56,7 +56,7 @@ def reserve(*, actor: Actor, quote_ref: str, access: Access, name: str) -> Reser
 def _reserve(*, actor: Actor, quote_ref: str, access: Access, name: str) -> Reservation:
     image = _image(access.image_code)
     keys = _ssh_keys(actor=actor, refs=access.ssh_key_refs)
-    tenant = Tenant.objects.select_for_update(of=("self",), no_key=True).get(pk=actor.tenant_id)
+    tenant = Tenant.objects.select_for_update(of=("self",), no_key=True).get(pk=permissions.tenant_id_of(actor=actor))
     offer = selectors.quote(actor=actor, ref=quote_ref)
     check_limit(tenant=tenant, node_count=offer.node_count)
     # Buyers of the same stock queue here, so that the constraint below is never reached by an ordinary race.
