@@ -143,7 +143,9 @@ def report(request: HttpRequest, token: str) -> HttpResponse:
     try:
         body = json.loads(_body(request))
         mac, serial, host_keys = str(body["mac"]), str(body["serial"]), [str(key) for key in body["host_keys"]]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return HttpResponse(status=400)
+    if not (_MAC.match(mac) and serial.isprintable()):
         return HttpResponse(status=400)
     if not 1 <= len(host_keys) <= boots.MAX_HOST_KEYS or not all(_HOST_KEY.match(key) for key in host_keys):
         return HttpResponse(status=400)
@@ -161,9 +163,10 @@ def phone_home(request: HttpRequest, token: str) -> HttpResponse:
     except ValueError:
         return HttpResponse(status=400)
     key = " ".join(request.POST.get("pub_key_ed25519", "").split()[:2])
-    if not _HOST_KEY.match(key):
+    instance_id = request.POST.get("instance_id", "")
+    if not (_HOST_KEY.match(key) and instance_id.isprintable()):
         return HttpResponse(status=400)
-    if not boots.take_phone_home(token=token, instance_id=request.POST.get("instance_id", ""), host_key=key):
+    if not boots.take_phone_home(token=token, instance_id=instance_id, host_key=key):
         return _refuse(request, "phone-home")
     return HttpResponse(status=204)
 

@@ -51,7 +51,7 @@ def expected_of(node: Node) -> health.Expected:
 
 @transaction.atomic
 def record_report(*, job: Job, node: Node, phase: str, report: health.Report) -> HealthRecord:
-    """Keep the check; open findings that are new, see those again that persist, resolve what a passed check cleared."""
+    """Keep the check, open or renew what it found; in the rescue system, also resolve what is gone."""
     record = HealthRecord.objects.create(
         node=node,
         job=job,
@@ -78,6 +78,9 @@ def record_report(*, job: Job, node: Node, phase: str, report: health.Report) ->
             },
         )
         seen.append(row.pk)
+    if phase != HealthRecord.Phase.CLEANING:
+        # Before the hand-over it is the tenant's system that speaks: it may raise a doubt and never dispel one.
+        return record
     measured_here = (
         HealthFinding.Kind.GPU_COUNT,
         HealthFinding.Kind.GPU_MODEL,

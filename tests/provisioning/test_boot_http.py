@@ -84,7 +84,9 @@ def test_a_token_in_another_nodes_hands_is_refused(waiting, http, changes):
 @pytest.mark.parametrize(
     "content",
     ["", "[]", "{}", '{"mac": 1}', json.dumps({"mac": "x", "serial": "y", "host_keys": []}),
-     json.dumps({"mac": "x", "serial": "y", "host_keys": ["ssh-dss AAAA"]})],
+     json.dumps({"mac": "x", "serial": "y", "host_keys": ["ssh-dss AAAA"]}),
+     json.dumps({"mac": "02:00:00:00:00:01", "serial": "\0", "host_keys": [HOST_KEY]}),
+     json.dumps({"mac": "02:00:00:00:00:01\n", "serial": "y", "host_keys": [HOST_KEY]}), "[" * 16_000],
 )  # fmt: skip
 def test_a_report_that_is_none_changes_nothing(waiting, http, content):
     script = http.get(f"/boot/{waiting.token}/script.ipxe").content.decode()
@@ -134,6 +136,7 @@ def test_phoning_home_needs_the_right_instance(rig, http):
     rig.settle()
     token = rig.machine.seeds[-1]["token"]
     form = {"pub_key_ed25519": f"{HOST_KEY} root@alpha", "instance_id": "another", "hostname": "alpha"}
+    assert http.post(f"/boot/{token}/phone-home", {**form, "instance_id": "\0"}).status_code == 400
     assert http.post(f"/boot/{token}/phone-home", form).status_code == 404
     assert http.post(f"/boot/{token}/phone-home", {**form, "instance_id": job.ref}).status_code == 204
     assert http.post(f"/boot/{token}/phone-home", {**form, "instance_id": job.ref}).status_code == 404
