@@ -1,9 +1,11 @@
 """What an actor may do: their role in the tenant, narrowed by the scopes of an API key, and the tenant's standing."""
 
+from django.db.models import Exists
+from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from accounts.errors import NotAMember, TenantSuspended
-from accounts.models import Tenant
+from accounts.models import ApiKey, Membership, Tenant
 from accounts.roles import GRANTS, NEEDS_GOOD_STANDING, SCOPES, Permission
 from accounts.states import TenantState
 from common.actors import Actor, ActorKind
@@ -30,6 +32,19 @@ def permissions_of(*, actor: Actor) -> frozenset[str]:
         opened = frozenset[str]().union(*(SCOPES.get(scope, frozenset()) for scope in actor.scopes))
         return granted & opened
     return granted
+
+
+def still_acts(*, actor: Actor) -> bool:
+    """Whether a person or key that was let in earlier would still be; for what outlasts a request. One query."""
+    if actor.kind in {ActorKind.SYSTEM, ActorKind.STAFF}:
+        return True
+    if actor.user_id is None or actor.tenant_id is None:
+        return False
+    membership = Membership.objects.filter(user_id=actor.user_id, tenant_id=actor.tenant_id, user__is_active=True)
+    if actor.kind is ActorKind.API_KEY:
+        good = ApiKey.objects.filter(ref=actor.ref, revoked_at=None).exclude(expires_at__lte=Now())
+        membership = membership.filter(Exists(good))
+    return membership.exists()
 
 
 def may(*, actor: Actor | None, permission: Permission) -> bool:

@@ -107,8 +107,13 @@ def _actor(request: HttpRequest) -> Actor:
 
 
 def _look(actor: Actor, ref: str) -> dict[str, Any]:
-    """The picture now; the connection goes back to the pool, so that a stream holds none. Raises NotFound."""
+    """The picture now; the connection goes back to the pool, so that a stream holds none. Raises NotFound.
+
+    Asked anew each time: a key that was revoked or a member who was removed meanwhile sees nothing more.
+    """
     try:
+        if not permissions.still_acts(actor=actor):
+            raise NotFound(_("You act for this organisation no more."))
         return snapshot(reservation=selectors.reservation(actor=actor, ref=ref))
     finally:
         if not connection.in_atomic_block:
