@@ -68,3 +68,5 @@ def configure(*, debug: bool, json: bool) -> None:
     root.setLevel(logging.DEBUG if debug else logging.INFO)
     for noisy in ("paramiko", "urllib3", "sushy", "asyncio", "httpx", "stripe", "uvicorn.access", "django.db.backends"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # Answered 400 and logged as such; a page of traceback for each scanner that knocks helps nobody.
+    logging.getLogger("django.security.DisallowedHost").setLevel(logging.CRITICAL)
