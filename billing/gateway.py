@@ -161,7 +161,7 @@ def gateway_from_settings() -> PaymentGateway:
 
 
 def card_credit_limit() -> Money:
-    """What a tenant with a card on file may use before paying (CHAPEK_CARD_CREDIT_EUR, 1000 unless set)."""
+    """What a tenant with a card on file may use before paying (CHAPEK_CARD_CREDIT_EUR)."""
     from decimal import Decimal
 
-    return Money(Decimal(getattr(settings, "CHAPEK_CARD_CREDIT_EUR", 1000)))
+    return Money(Decimal(settings.CHAPEK_CARD_CREDIT_EUR))

@@ -16,3 +16,7 @@ app.conf.beat_schedule_filename = ".chapek/beat/schedule"
 from config.schedule import SCHEDULE  # noqa: E402 - needs the app above
 
 app.conf.beat_schedule = SCHEDULE
+
+from observability import work  # noqa: E402 - likewise
+
+work.watch()

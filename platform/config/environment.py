@@ -52,6 +52,24 @@ def secret_file(path: Path, *, make: Callable[[], str] = lambda: secrets.token_u
     return path.read_text().strip()
 
 
+def redis(url: str) -> str:
+    """The address as it is, unless TLS without a check of the certificate is asked for: some clients would take it.
+
+    ``rediss://host:6380/0?ssl_cert_reqs=required`` is the one form that the broker and all other clients understand.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in {"redis", "rediss"}:
+        raise ImproperlyConfigured(
+            f"CHAPEK_REDIS_URL must be redis://... or rediss://..., not {parts.scheme}://...: docs/settings.md"
+        )
+    asked = dict(parse_qsl(parts.query)).get("ssl_cert_reqs", "")
+    if parts.scheme == "rediss" and asked != "required":
+        raise ImproperlyConfigured(
+            "CHAPEK_REDIS_URL asks for TLS and not for a check of the certificate: end it with ?ssl_cert_reqs=required"
+        )
+    return url
+
+
 def database(url: str) -> dict[str, object]:
     """``postgresql://user:password@host:port/name?host=/socket/dir&sslmode=verify-full`` as Django's setting."""
     parts = urlsplit(url)

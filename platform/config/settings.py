@@ -108,7 +108,7 @@ _options["pool"] = {"min_size": 0, "max_size": env.number("DATABASE_POOL", 24), 
 DATABASES = {"default": {**_database, "CONN_HEALTH_CHECKS": False}}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-CHAPEK_REDIS_URL = env.text("REDIS_URL", "redis://127.0.0.1:6379/0")
+CHAPEK_REDIS_URL = env.redis(env.text("REDIS_URL", "redis://127.0.0.1:6379/0"))
 CACHES = {"default": {"BACKEND": "common.cache.FailOpenRedisCache", "LOCATION": CHAPEK_REDIS_URL}}
 SESSION_ENGINE = "django.contrib.sessions.backends.db"
 
@@ -252,11 +252,12 @@ CHAPEK_STRIPE_KEY = env.text("STRIPE_KEY")
 CHAPEK_STRIPE_URL = env.text("STRIPE_URL")  # a local fake in tests
 CHAPEK_STRIPE_WEBHOOK_SECRET = env.text("STRIPE_WEBHOOK_SECRET")
 CHAPEK_DEMO_CREDIT_EUR = env.number("DEMO_CREDIT_EUR", 50_000 if CHAPEK_EMBEDDED else 0)
+CHAPEK_CARD_CREDIT_EUR = env.number("CARD_CREDIT_EUR", 1000)  # a tenant's credit line while a card is on file
+CHAPEK_WORKER_METRICS = env.text("WORKER_METRICS")  # host:port where a Celery worker serves its counters
 CHAPEK_METRICS_TOKEN = env.text("METRICS_TOKEN")  # lets others than this machine read /metrics
 CHAPEK_QUOTE_TTL_S = env.number("QUOTE_TTL_S", 300)
 CHAPEK_OPEN_QUOTES = env.number("OPEN_QUOTES", 20)  # of one tenant at a time
 CHAPEK_JOB_LEASE_S = env.number("JOB_LEASE_S", 30)
-CHAPEK_RECONCILE_S = env.number("RECONCILE_S", 2)
 CHAPEK_SSH_TIMEOUT_S = env.number("SSH_TIMEOUT_S", 15)
 CHAPEK_BMC_TIMEOUT_S = env.number("BMC_TIMEOUT_S", 15)
 CHAPEK_WORKER_QUEUES = env.items("WORKER_QUEUES")

@@ -15,6 +15,8 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from redis import Redis
 from redis.exceptions import RedisError
 
+from observability.metrics import RoomsCollector
+
 log = structlog.get_logger(__name__)
 REDIS_TIMEOUT_S = 1.0
 _FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP")
@@ -28,18 +30,26 @@ def alive(_request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def ready(_request: HttpRequest) -> JsonResponse:
-    """200 when requests can be served: database there and migrated. Redis lost only slows things: "degraded"."""
-    database, redis = _database(), _redis()
-    ok = database == "ok"
-    state = "ready" if ok and redis == "ok" else "degraded" if ok else "unready"
-    body = {"state": state, "database": database, "redis": redis, "version": settings.CHAPEK_VERSION}
+    """200 when requests can be served: database there and migrated. A lost broker only slows things: "degraded"."""
+    database, migrations = _database()
+    broker = _broker()
+    ok = database == migrations == "ok"
+    state = "ready" if ok and broker == "ok" else "degraded" if ok else "unready"
+    body = {
+        "state": state,
+        "database": database,
+        "migrations": migrations,
+        "broker": broker,
+        "version": settings.CHAPEK_VERSION,
+    }
     return JsonResponse(body, status=200 if ok else 503, headers={"Cache-Control": "no-store"})
 
 
 _migrated = False
 
 
-def _database() -> str:
+def _database() -> tuple[str, str]:
+    """How the database and its migrations stand."""
     global _migrated  # noqa: PLW0603 - once migrated is migrated: the plan is asked for only until then
     try:
         with connection.cursor() as cursor:
@@ -49,11 +59,12 @@ def _database() -> str:
             _migrated = not executor.migration_plan(executor.loader.graph.leaf_nodes())
     except DatabaseError as error:
         log.warning("not ready: the database does not answer", error=type(error).__name__)
-        return "unreachable"
-    return "ok" if _migrated else "not migrated"
+        return "unreachable", "unknown"
+    return "ok", "ok" if _migrated else "missing"
 
 
-def _redis() -> str:
+def _broker() -> str:
+    """Redis carries the broker, the cache, the rate limits and live pages, all at one address."""
     client = Redis.from_url(
         settings.CHAPEK_REDIS_URL, socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S
     )
@@ -71,11 +82,16 @@ def metrics(request: HttpRequest) -> HttpResponse:
     """Prometheus' text format, for the machine itself or whoever bears CHAPEK_METRICS_TOKEN."""
     if not (_is_local(request) or _has_token(request)):
         return HttpResponseForbidden("metrics are for this machine, or for a bearer of CHAPEK_METRICS_TOKEN\n")
-    return HttpResponse(generate_latest(_registry()), content_type=CONTENT_TYPE_LATEST)
+    text = generate_latest(_own_registry()) + generate_latest(_ROOMS)
+    return HttpResponse(text, content_type=CONTENT_TYPE_LATEST, headers={"Cache-Control": "no-store"})
 
 
-def _registry() -> CollectorRegistry:
-    """All processes' counters when PROMETHEUS_MULTIPROC_DIR is set, else this process' own."""
+_ROOMS = CollectorRegistry()
+_ROOMS.register(RoomsCollector())
+
+
+def _own_registry() -> CollectorRegistry:
+    """Counters of all processes that share PROMETHEUS_MULTIPROC_DIR when it is set, else this process' own."""
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         return REGISTRY
     registry = CollectorRegistry()

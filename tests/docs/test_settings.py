@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 
 from config import environment
 
@@ -13,7 +14,7 @@ PAGE = (ROOT / "docs" / "settings.md").read_text()
 NAME = re.compile(r"CHAPEK_[A-Z][A-Z0-9_]*")
 READERS = {"text", "flag", "number", "items", "networks"}
 # Attributes of Django's settings made from others, and none of the environment's.
-NOT_FROM_THE_ENVIRONMENT = {"CHAPEK_VERSION", "CHAPEK_CARD_CREDIT_EUR"}
+NOT_FROM_THE_ENVIRONMENT = {"CHAPEK_VERSION"}
 
 
 def read_by_settings() -> set[str]:
@@ -101,7 +102,7 @@ def redis_rows() -> list[tuple[str, bool]]:
 
 @pytest.mark.parametrize(("url", "supported"), redis_rows())
 def test_the_redis_addresses_called_supported_are_taken_by_every_client(url: str, supported: bool) -> None:
-    """kombu for the broker, redis-py for all else: both read it, and both check certificates or none does."""
+    """kombu for the broker, redis-py for all else: both read it and both check; every other form stops the start."""
     from kombu import Connection
     from redis import Redis
     from redis.exceptions import RedisError
@@ -120,5 +121,9 @@ def test_the_redis_addresses_called_supported_are_taken_by_every_client(url: str
             answers.append(ask())
         except (ValueError, KeyError, RedisError) as error:
             answers.append(error)
-    agree = not any(isinstance(answer, Exception) for answer in answers) and answers[0] == answers[1]
-    assert agree is supported, answers
+    if supported:
+        assert environment.redis(url) == url
+        assert answers == [True if url.startswith("rediss") else None] * 2
+    else:
+        with pytest.raises(ImproperlyConfigured, match="CHAPEK_REDIS_URL"):
+            environment.redis(url)

@@ -13,13 +13,31 @@ def test_alive_asks_nobody(client, django_assert_num_queries, db):
 
 def test_ready_when_the_database_is_there_and_migrated(client, db):
     body = client.get("/readyz").json()
-    assert (body["state"], body["database"], body["redis"]) == ("ready", "ok", "ok")
+    assert [body[name] for name in ("state", "database", "migrations", "broker")] == ["ready", "ok", "ok", "ok"]
+
+
+def test_missing_migrations_are_not_ready(client, db, monkeypatch):
+    class Behind:
+        def __init__(self, _connection) -> None:
+            self.loader = self
+            self.graph = self
+
+        def leaf_nodes(self):
+            return []
+
+        def migration_plan(self, _targets):
+            return ["one"]
+
+    monkeypatch.setattr(health, "_migrated", False)
+    monkeypatch.setattr(health, "MigrationExecutor", Behind)
+    answer = client.get("/readyz")
+    assert (answer.status_code, answer.json()["migrations"]) == (503, "missing")
 
 
 def test_a_lost_redis_degrades_and_a_lost_database_is_not_ready(client, db, settings, monkeypatch):
     settings.CHAPEK_REDIS_URL = "redis://127.0.0.1:1/0"
     answer = client.get("/readyz")
-    assert (answer.status_code, answer.json()["state"]) == (200, "degraded")
+    assert (answer.status_code, answer.json()["state"], answer.json()["broker"]) == (200, "degraded", "unreachable")
 
     class Lost:
         def cursor(self):
