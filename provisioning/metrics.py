@@ -116,5 +116,5 @@ def _failures() -> Gauge:
 
 
 def _findings() -> Gauge:
-    values = {(severity,): float(count) for severity, count in _rows(_FINDINGS)}
+    values: dict[tuple[str, ...], float] = {(severity,): float(count) for severity, count in _rows(_FINDINGS)}
     return Gauge(name="chapek_findings_open", help="Open findings about nodes", labels=("severity",), values=values)

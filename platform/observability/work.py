@@ -1,6 +1,7 @@
 """What a Celery worker counts: its turns by task and outcome, served on an address of its own when one is set."""
 
 import time
+from functools import cache
 from typing import Any
 
 import structlog
@@ -11,10 +12,23 @@ from prometheus_client import Counter, Gauge, Histogram, start_http_server
 log = structlog.get_logger(__name__)
 _BUCKETS_S = (0.05, 0.25, 1.0, 5.0, 15.0, 60.0, 120.0)
 
-_turns = Histogram("chapek_worker_turn_seconds", "Turns of a worker, by task", ("task",), buckets=_BUCKETS_S)
-_outcomes = Counter("chapek_worker_turns", "Turns of a worker, by task and outcome", ("task", "outcome"))
-_running = Gauge("chapek_worker_running", "Turns under way", multiprocess_mode="livesum")
 _started: dict[str, float] = {}
+
+
+class _Figures:
+    """Made with the first turn, so that a web process, which takes none, shows none."""
+
+    def __init__(self) -> None:
+        self.turns = Histogram(
+            "chapek_worker_turn_seconds", "Turns of a worker, by task", ("task",), buckets=_BUCKETS_S
+        )
+        self.outcomes = Counter("chapek_worker_turns", "Turns of a worker, by task and outcome", ("task", "outcome"))
+        self.running = Gauge("chapek_worker_running", "Turns under way", multiprocess_mode="livesum")
+
+
+@cache
+def _figures() -> _Figures:
+    return _Figures()
 
 
 def watch() -> None:
@@ -28,6 +42,7 @@ def watch() -> None:
 
 
 def _serve(**_kwargs: Any) -> None:
+    _figures()  # before the threads of the pool could make two
     address = settings.CHAPEK_WORKER_METRICS
     if not address:
         return
@@ -41,13 +56,14 @@ def _serve(**_kwargs: Any) -> None:
 
 def _begin(task_id: str, **_kwargs: Any) -> None:
     _started[task_id] = time.monotonic()
-    _running.inc()
+    _figures().running.inc()
 
 
 def _end(task_id: str, task: Any, state: str | None = None, **_kwargs: Any) -> None:
     started = _started.pop(task_id, None)
     if started is None:
         return
-    _running.dec()
-    _turns.labels(task.name).observe(time.monotonic() - started)
-    _outcomes.labels(task.name, (state or "unknown").lower()).inc()
+    figures = _figures()
+    figures.running.dec()
+    figures.turns.labels(task.name).observe(time.monotonic() - started)
+    figures.outcomes.labels(task.name, (state or "unknown").lower()).inc()
