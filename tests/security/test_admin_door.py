@@ -49,3 +49,13 @@ def test_a_tenants_person_is_refused_at_every_admin_page():
 
 def test_who_makes_a_superuser_at_the_machine_need_not_wait_for_mail(operator):
     assert operator.emailaddress_set.get().verified
+
+
+def test_guessing_a_password_ends_after_five_tries(settings):
+    settings.ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,5/5m/key"}
+    _tenant, user, _actor = people.make_tenant()
+    client = Client()
+    for number in range(5):
+        client.post("/accounts/login/", {"login": user.email, "password": f"wrong-{number}"})
+    client.post("/accounts/login/", {"login": user.email, "password": people.PASSWORD})
+    assert "_auth_user_id" not in client.session, "even the right one waits now"
