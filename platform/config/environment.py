@@ -52,6 +52,12 @@ def secret_file(path: Path, *, make: Callable[[], str] = lambda: secrets.token_u
     return path.read_text().strip()
 
 
+def hosts(*names: str) -> list[str]:
+    """Host names and the hosts of addresses, each once: whoever says where we are reached is reached there."""
+    found = [(urlsplit(name).hostname or "") if "://" in name else name for name in names]
+    return list(dict.fromkeys(f"[{name}]" if ":" in name and "[" not in name else name for name in found if name))
+
+
 def redis(url: str) -> str:
     """The address as it is, unless TLS without a check of the certificate is asked for: some clients would take it.
 

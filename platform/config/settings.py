@@ -28,7 +28,9 @@ CHAPEK_IMAGES_DIR = env.text("IMAGES_DIR", str(CHAPEK_STATE_DIR / "images"))
 CHAPEK_MAIL_DIR = env.text("MAIL_DIR", str(CHAPEK_STATE_DIR / "mail"))
 _secure = CHAPEK_PUBLIC_URL.startswith("https://")
 
-ALLOWED_HOSTS = env.items("ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]")
+ALLOWED_HOSTS = env.hosts(
+    CHAPEK_PUBLIC_URL, CHAPEK_BOOT_URL, *env.items("ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]")
+)
 CSRF_TRUSTED_ORIGINS = [CHAPEK_PUBLIC_URL]
 
 INSTALLED_APPS = [
@@ -243,7 +245,9 @@ SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _secure
-SECURE_SSL_REDIRECT = _secure and not env.flag("TLS_TERMINATED")
+SECURE_SSL_REDIRECT = _secure
+# Asked in plain HTTP from the provisioning network, the host itself or a load balancer: a redirect would be no answer.
+SECURE_REDIRECT_EXEMPT = [r"^boot/", r"^images/", r"^healthz$", r"^readyz$", r"^metrics$"]
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.flag("TLS_TERMINATED") else None
 SECURE_HSTS_SECONDS = 31_536_000 if _secure else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = _secure
