@@ -41,6 +41,7 @@ class UnexpectedError(StepFailed):
     """A fault of our own code; the log has the whole story, the job only its kind."""
 
     code = "platform-fault"
+    status = 503
 
 
 def run(*, job_ref: str) -> bool:

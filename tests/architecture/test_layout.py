@@ -98,7 +98,9 @@ def test_no_rule_hangs_on_a_django_signal() -> None:
     ruling = re.compile(r"\b(pre_save|post_save|pre_delete|post_delete|m2m_changed|pre_init|post_init|receiver)\b")
     for path in SOURCES:
         if path.relative_to(ROOT).parts[0] != "tests":
-            imports = [line for line in path.read_text().splitlines() if "import" in line and "signals" in line]
+            lines = path.read_text().splitlines()
+            # Celery's own signals time tasks for the metrics; no rule hangs on them either.
+            imports = [line for line in lines if "import" in line and "signals" in line and "celery" not in line]
             assert not [line for line in imports if ruling.search(line)], path
             assert not imports or path.name == "apps.py", path
 
