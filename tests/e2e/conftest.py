@@ -15,6 +15,8 @@ from embedded.stack import Stack
 ARTEFACTS = Path(__file__).resolve().parents[2] / "artefacts" / "e2e"
 WIDTHS = {390: 844, 1280: 900, 1920: 1080}
 SCHEMES = ("light", "dark")
+# Between and beyond: only whether everything has room.
+OTHER_WIDTHS = {700: 1000, 820: 1180, 1024: 768, 3840: 2160}
 ARGUMENTS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -35,7 +37,7 @@ OVERFLOWING = """() => {
     const edge = box.getBoundingClientRect().right + 1;
     for (const part of box.querySelectorAll("td, th, dd, dt, time, button, a, input, select, textarea, pre, .state")) {
       const rect = part.getBoundingClientRect();
-      if (rect.width && rect.right > edge && !part.closest(".visually-hidden")) {
+      if (rect.width && rect.right > edge && !part.closest(".visually-hidden, .scroll")) {
         found.push(`${part.tagName} "${part.textContent.trim().slice(0, 40)}" ${Math.round(rect.right - edge)}px`);
       }
     }
@@ -96,6 +98,9 @@ class Witness:
                 for violation in found.response["violations"]:
                     places = [node["html"][:120] for node in violation["nodes"]][:3]
                     self.complaints.append(f"{picture}: axe {violation['id']}: {violation['help']}: {places}")
+        for width, height in () if quick else OTHER_WIDTHS.items():
+            page.set_viewport_size({"width": width, "height": height})
+            self.complaints += [f"{name} at {width}: overflows: {text}" for text in page.evaluate(OVERFLOWING)]
         if kept is not None:
             page.set_viewport_size(kept)
         page.emulate_media(color_scheme="light")

@@ -45,6 +45,9 @@ def read_the_front_door(page: Page, witness: Witness, *, nodes: int) -> None:
         page.get_by_role("contentinfo").get_by_role("link", name=name).click()
         expect(page.get_by_role("heading", level=1)).to_contain_text(name)
     witness.inspect(page, "legal")
+    for path in ("/api/v1/docs/", "/api/v1/problems"):
+        page.goto(path)
+        witness.inspect(page, path.strip("/").replace("/", "-"), quick=True)
 
 
 def sign_up(page: Page, witness: Witness) -> str:
