@@ -210,17 +210,16 @@ def end_price(*, price: Price, at: datetime, actor: Actor) -> Price:
 @transaction.atomic
 def load_tax_rates() -> int:
     """Bring in the VAT rates that come with the product; rows that exist stay as they are. Returns how many are new."""
-    made = 0
+    known = set(TaxRate.objects.values_list("country", "valid_from_on"))
     with files("billing").joinpath("data/vat_rates.csv").open(encoding="utf-8") as table:
-        for row in csv.DictReader(table):
-            _rate, is_new = TaxRate.objects.get_or_create(
+        rates = [
+            TaxRate(
                 country=row["country"],
+                percent=Decimal(row["percent"]),
                 valid_from_on=date.fromisoformat(row["valid_from_on"]),
-                defaults={
-                    "percent": Decimal(row["percent"]),
-                    "valid_until_on": date.fromisoformat(row["valid_until_on"]) if row["valid_until_on"] else None,
-                    "source": row["source"],
-                },
+                valid_until_on=date.fromisoformat(row["valid_until_on"]) if row["valid_until_on"] else None,
+                source=row["source"],
             )
-            made += is_new
-    return made
+            for row in csv.DictReader(table)
+        ]
+    return len(TaxRate.objects.bulk_create(rate for rate in rates if (rate.country, rate.valid_from_on) not in known))

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from accounts.errors import BadSshKey
 from accounts.ssh_keys import parse_public_key
+from tests.campaigns import examples
 
 
 def line(private):
@@ -130,7 +131,7 @@ def test_bytes_after_the_key_are_refused():
         parse_public_key(text=f"ssh-ed25519 {base64.b64encode(blob).decode()}")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(200, full_count=20_000))
 @given(text=st.text(max_size=200) | st.binary(max_size=80).map(lambda raw: f"ssh-rsa {base64.b64encode(raw).decode()}"))
 def test_garbage_is_refused_and_never_breaks_the_parser(text):
     with pytest.raises(BadSshKey):

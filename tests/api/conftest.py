@@ -7,12 +7,6 @@ from tests.billing.world import make_seller
 from tests.reservations import world
 
 
-@pytest.fixture(autouse=True)
-def quick_passwords(settings):
-    """Nobody logs in with one here; scrypt is slow on purpose."""
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-
-
 @pytest.fixture
 def tenant(db):
     """(tenant, owner's user, owner's actor)"""

@@ -13,6 +13,7 @@ from billing.models import Hold
 from common.models import OutboxEvent
 from common.money import Money
 from tests.billing.world import CONDUCTOR, OPERATOR, eur, subject, utc
+from tests.campaigns import examples
 
 pytestmark = pytest.mark.django_db
 START = utc(2026, 5, 1, 10)
@@ -161,7 +162,7 @@ def test_money_that_lasts_to_the_fixed_end_is_not_called_exhausted(tenant, price
     assert _news("money.exhausted") == []
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(15, full_count=1000), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     credit=st.integers(min_value=1, max_value=30_000),
     steps=st.lists(

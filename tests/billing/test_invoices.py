@@ -18,6 +18,7 @@ from common.models import OutboxEvent
 from common.state_machine import IllegalTransition
 from compliance.audit.models import AuditEvent
 from tests.billing.world import CONDUCTOR, OPERATOR, eur, make_price, make_tenant, member_of, run_sql, subject, use, utc
+from tests.campaigns import examples
 
 pytestmark = pytest.mark.django_db
 START = utc(2026, 5, 1, 10)
@@ -200,7 +201,7 @@ def test_a_tenant_sees_its_own_invoices_and_never_anothers(tenant, price, now):
         selectors.invoice(actor=stranger, ref=invoice.ref)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(12, full_count=1000), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     uses=st.lists(
         st.tuples(

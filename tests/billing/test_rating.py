@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from billing.rating import rated, tax_on
+from tests.campaigns import examples
 
 SECONDS = st.integers(min_value=0, max_value=10 * 366 * 86400)
 GPUS = st.integers(min_value=1, max_value=512)
@@ -27,7 +28,7 @@ def test_an_amount_is_the_exact_product_rounded_once_half_up(seconds, gpu_count,
 
 
 @pytest.mark.django_db
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=examples(200, full_count=20_000), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(SECONDS, GPUS, RATES)
 @example(1, 1, Decimal("18.000000"))
 @example(1, 1, Decimal("17.999999"))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from compliance.audit import merkle, notes
 from compliance.verifier import chapek_verify as verifier
+from tests.campaigns import examples
 
 LEAVES = [
     bytes.fromhex(text)
@@ -140,7 +141,7 @@ def test_every_proof_of_small_trees_verifies_and_no_other_does():
                 assert not verifier.consistent(first, size, mth(0, first), root, [*proof, root])
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=examples(60, full_count=2000))
 @given(data=st.data())
 def test_proofs_verify_in_trees_of_any_size(data):
     size = data.draw(st.integers(min_value=1, max_value=1500))

@@ -15,6 +15,7 @@ from compliance.audit.errors import LogInconsistent, NothingSealed, SequencerBus
 from compliance.audit.merkle import Frontier
 from compliance.audit.models import AuditEvent, Checkpoint, SigningKey, Tile
 from compliance.audit.tasks import seal as seal_task
+from tests.campaigns import examples
 
 
 def places(log=1):
@@ -201,7 +202,7 @@ def test_a_kill_at_any_step_leaves_the_old_checkpoint_or_the_new_one(log_some, m
 
 
 @pytest.mark.django_db(transaction=True)
-@fixed(max_examples=8, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@fixed(max_examples=examples(5, full_count=100), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     plan=st.lists(
         st.lists(st.tuples(st.sampled_from([None, 1, 2, 3]), st.integers(1, 40), st.booleans()), max_size=8),

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from lab.ipmi import IpmiServer, Limits, crypto, wire
 from lab.ipmi.handshake import Account
+from tests.campaigns import examples
 from tests.lab.ipmi_bench import GUID, PASSWORD, USER, Machine
 
 PEER = ("127.0.0.1", 50000)
@@ -46,7 +47,7 @@ def make_server(machine):
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(200, full_count=20_000))
 @given(st.lists(st.one_of(anything, headed, enveloped, sessionless), max_size=20))
 @example([b""])
 @example([wire.RMCP_HEADER + b"\x07"])
@@ -64,7 +65,7 @@ def test_datagrams_from_strangers_leave_no_trace(datagrams):
     asyncio.run(feed())
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(200, full_count=20_000))
 @given(st.lists(commands, max_size=10))
 def test_every_command_with_any_data_gets_an_answer_inside_an_administrator_session(messages):
     async def feed():

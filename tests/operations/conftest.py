@@ -10,12 +10,6 @@ from tests.reservations import world
 
 
 @pytest.fixture(autouse=True)
-def quick_passwords(settings):
-    """Nobody logs in with one here; scrypt is slow on purpose."""
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-
-
-@pytest.fixture(autouse=True)
 def signing_key_file(tmp_path, settings):
     """Each test signs with a key of its own: no key outlives the rows that announced it."""
     settings.CHAPEK_SIGNING_KEY_FILE = str(tmp_path / "keys" / "signing.pem")

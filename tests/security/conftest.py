@@ -6,12 +6,6 @@ from tests.billing.world import make_seller
 from tests.reservations import world
 
 
-@pytest.fixture(autouse=True)
-def quick_passwords(settings):
-    """scrypt is slow on purpose."""
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-
-
 @pytest.fixture
 def fleet(db):
     """Kladno with three H200 nodes at 3 EUR per GPU-hour, and an image to put on them."""
