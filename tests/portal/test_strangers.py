@@ -1,5 +1,8 @@
 """One test per route that names a thing: a stranger is told that there is none, and nothing is changed (I5)."""
 
+import re
+from pathlib import Path
+
 import pytest
 from django.test import Client
 from django.urls import URLPattern, reverse
@@ -97,3 +100,9 @@ def test_a_forged_request_is_refused_before_anything_happens(active, owner) -> N
     assert answer.status_code == 403
     assert "Please send that again" in answer.content.decode()
     assert picture() == before
+
+
+def test_no_page_reaches_rows_past_the_tenant_filter() -> None:
+    """Pages read through selectors, which ask for whom; a manager of a model would show every tenant's rows."""
+    for path in Path(urls.__file__).parent.rglob("*.py"):
+        assert not re.search(r"\.(_default_manager|_base_manager|objects)\b", path.read_text()), path

@@ -11,7 +11,7 @@ from accounts import selectors as accounts
 from accounts.roles import Permission
 from common.clock import database_now
 from compliance.audit import selectors as audit
-from portal import detail
+from portal import detail, progress
 from portal.base import PortalView
 from portal.paging import page_of
 from portal.rows import rows_of
@@ -67,7 +67,7 @@ class ReservationView(PortalView):
         return {
             "reservation": reservation,
             "at": at,
-            "jobs": detail.jobs(reservation=reservation, at=at),
+            "jobs": progress.jobs(reservation=reservation, at=at),
             "metered_s": detail.metered_s(reservation=reservation, at=at),
             "cost": rows_of(reservations=[reservation], at=at)[0].cost,
             "is_final": reservation.state in FINAL,
