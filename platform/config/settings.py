@@ -28,9 +28,7 @@ CHAPEK_IMAGES_DIR = env.text("IMAGES_DIR", str(CHAPEK_STATE_DIR / "images"))
 CHAPEK_MAIL_DIR = env.text("MAIL_DIR", str(CHAPEK_STATE_DIR / "mail"))
 _secure = CHAPEK_PUBLIC_URL.startswith("https://")
 
-ALLOWED_HOSTS = env.hosts(
-    CHAPEK_PUBLIC_URL, CHAPEK_BOOT_URL, *env.items("ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]")
-)
+ALLOWED_HOSTS = env.hosts(CHAPEK_PUBLIC_URL, CHAPEK_BOOT_URL, *env.items("ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]"))
 CSRF_TRUSTED_ORIGINS = [CHAPEK_PUBLIC_URL]
 
 INSTALLED_APPS = [
