@@ -16,7 +16,7 @@ from inventory.models import Node
 from observability import metrics
 from provisioning.models import Job
 from provisioning.states import JobKind, JobState
-from tests.operations.conftest import fleet, quick_passwords, signing_key_file, story  # noqa: F401 - fixtures
+from tests.operations.conftest import fleet, signing_key_file, story  # noqa: F401 - fixtures
 from tests.operations.everything import job_of
 
 
