@@ -104,7 +104,6 @@ def test_an_act_needs_a_reason_is_done_and_leaves_an_event_that_names_who_did_it
     # The button is there, and the dialog does it.
     path = target.rstrip("/")
     assert path in superuser.get(url(model, "change", row.pk)).content.decode()
-    assert path not in viewer.get(url(model, "change", row.pk)).content.decode()
     answer = superuser.post(target, {"reason": "because of a test", "_form_submitted": "on", **asked}, follow=True)
     said = [str(message) for message in answer.context["messages"]]
     assert len(said) == 1

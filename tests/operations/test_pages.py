@@ -8,7 +8,7 @@ from django.urls import reverse
 
 from accounts.models import User
 from tests.operations import everything
-from tests.operations.pages import MODELS, READ_ONLY, label, page_of, url
+from tests.operations.pages import MODELS, READ_ONLY, act_url, acts, label, page_of, url
 
 MOST_QUERIES = 15
 
@@ -36,7 +36,7 @@ def test_search_and_every_filter_work(superuser, story):
             assert superuser.get(url(model, "changelist"), {"q": "res_ kladno"}).status_code == 200
         changelist = superuser.get(url(model, "changelist")).context["cl"]
         for spec in changelist.filter_specs:
-            for choice in list(spec.choices(changelist))[1:4]:
+            for choice in list(spec.choices(changelist))[1:3]:
                 target = url(model, "changelist") + choice["query_string"]
                 assert superuser.get(target).status_code == 200, target
 
@@ -123,6 +123,10 @@ def test_staff_without_permissions_see_every_page_and_can_change_nothing(viewer,
         page = viewer.get(url(model, "change", row.pk))
         assert page.status_code == 200, model
         assert b'name="_save"' not in page.content, model
+        offered = [
+            name for one, name in acts() if one is model and act_url(model, name, row.pk) in page.content.decode()
+        ]
+        assert offered == [], model
         assert viewer.get(url(model, "add")).status_code == 403, model
         assert viewer.post(url(model, "change", row.pk), {}).status_code == 403, model
 
