@@ -13,8 +13,8 @@ from pathlib import Path
 
 from lab.seed import HEADER_BYTES, IMAGE_MAGIC
 
-IMAGE_BYTES = 8 * 1024 * 1024
-NOISE_BYTES = 512 * 1024
+IMAGE_BYTES = 2 * 1024 * 1024
+NOISE_BYTES = 128 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)

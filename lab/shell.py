@@ -115,8 +115,8 @@ class NodeShell:
         def work() -> None:
             child, failure = None, None
             try:
-                self.sandbox.confine_thread(node_dir=self.node_dir)
-                child = self._popen(arguments, environment, directory, pipe)
+                has_identity = self.sandbox.confine_thread(node_dir=self.node_dir)
+                child = self._popen(arguments, environment, directory, pipe, drop=not has_identity)
             except (OSError, subprocess.SubprocessError) as error:
                 failure = error
             loop.call_soon_threadsafe(deliver, child, failure)
@@ -126,9 +126,9 @@ class NodeShell:
         return await future
 
     def _popen(
-        self, arguments: list[str], environment: dict[str, str], directory: Path, pipe: int
+        self, arguments: list[str], environment: dict[str, str], directory: Path, pipe: int, *, drop: bool
     ) -> subprocess.Popen[bytes]:
-        drop = self.sandbox.uid is not None
+        drop = drop and self.sandbox.uid is not None
         return subprocess.Popen(
             arguments,
             env=environment,
@@ -137,8 +137,8 @@ class NodeShell:
             stdout=pipe,
             stderr=subprocess.DEVNULL if pipe == subprocess.DEVNULL else subprocess.PIPE,
             start_new_session=True,
-            user=self.sandbox.uid,
-            group=self.sandbox.gid,
+            user=self.sandbox.uid if drop else None,
+            group=self.sandbox.gid if drop else None,
             extra_groups=[] if drop else None,
         )
 

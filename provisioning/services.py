@@ -55,13 +55,12 @@ def request_deployment(
     if not ssh_public_keys:
         raise InvalidRequest("a deployment needs at least one SSH key", field="ssh_public_keys")
     locked = lock_node(node.pk)
-    present = Job.objects.filter(
-        node=locked, reservation_ref=reservation_ref, kind=JobKind.DEPLOY, state__in=LIVE
-    ).first()
-    if present is not None:
-        return present
+    jobs = list(Job.objects.filter(node=locked, state__in=LIVE).order_by("pk"))
+    for present in jobs:
+        if present.kind == JobKind.DEPLOY and present.reservation_ref == reservation_ref:
+            return present
     private, public = new_key_pair(comment="chapek-deployment")
-    begins = locked.state == NodeState.AVAILABLE and live_job(locked) is None
+    begins = locked.state == NodeState.AVAILABLE and all(job.is_queued for job in jobs)
     job = create_job(
         kind=JobKind.DEPLOY,
         node=locked,
@@ -208,7 +207,8 @@ def maintain(*, node: Node, actor: Actor, reason: str) -> Node:
     locked = lock_node(node.pk)
     _require_free(live_job(locked))
     fire(machine=NODE, subject=locked, event=NodeEvent.MAINTAIN, actor=actor, details={"reason": reason[:500]})
-    Node.objects.filter(pk=locked.pk).update(state_reason=reason[:2000])
+    locked.state_reason = reason[:2000]
+    Node.objects.filter(pk=locked.pk).update(state_reason=locked.state_reason)
     _mirror(node, locked)
     return node
 
@@ -224,7 +224,8 @@ def retire(*, node: Node, actor: Actor, reason: str) -> Node:
     _require_free(Job.objects.filter(node=locked, state__in=LIVE).first())
     details = {"reason": reason[:500], "erased": locked.holder_id is None}
     fire(machine=NODE, subject=locked, event=NodeEvent.RETIRE, actor=actor, details=details)
-    Node.objects.filter(pk=locked.pk).update(state_reason=reason[:2000])
+    locked.state_reason = reason[:2000]
+    Node.objects.filter(pk=locked.pk).update(state_reason=locked.state_reason)
     _mirror(node, locked)
     return node
 
@@ -346,5 +347,5 @@ def _cancel(job: Job, *, actor: Actor, reason: str) -> None:
 
 def _mirror(node: Node, locked: Node) -> None:
     """The caller's instance learns what the locked one has become."""
-    if node is not locked:
-        node.refresh_from_db(fields=["state", "state_changed_at", "state_reason", "holder"])
+    for name in ("state", "state_changed_at", "state_reason", "holder_id"):
+        setattr(node, name, getattr(locked, name))

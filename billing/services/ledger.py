@@ -27,8 +27,13 @@ def account(
 
 def lock_money(*, tenant_id: int, currency: str) -> LedgerAccount:
     """The tenant's prepaid account, locked: who decides on the tenant's money holds this row."""
-    row = account(kind=AccountKind.PREPAID, currency=currency, tenant_id=tenant_id)
-    return LedgerAccount.objects.select_for_update(of=("self",), no_key=True).get(pk=row.pk)
+    name = {"kind": AccountKind.PREPAID, "currency": currency, "tenant_id": tenant_id, "pool_code": "", "country": ""}
+    rows = LedgerAccount.objects.select_for_update(of=("self",), no_key=True)
+    held = rows.filter(**name).first()
+    if held is None:  # this tenant's first dealings with money
+        made = account(kind=AccountKind.PREPAID, currency=currency, tenant_id=tenant_id)
+        held = rows.get(pk=made.pk)
+    return held
 
 
 def post(

@@ -37,7 +37,7 @@ _PENDING = """
 SELECT id, log_tenant_id, leaf_hash FROM audit_auditevent
 WHERE index IS NULL
   AND COALESCE(log_tenant_id, %(platform)s) <> ALL (%(skip)s)
-  AND (%(only)s IS NULL OR COALESCE(log_tenant_id, %(platform)s) = %(only)s)
+  AND (%(only)s::bigint IS NULL OR COALESCE(log_tenant_id, %(platform)s) = %(only)s)
 ORDER BY id LIMIT %(limit)s
 """
 _LATEST = """

@@ -111,6 +111,49 @@ def born(
     return transition
 
 
+def _move(machine: Machine, subject: Any, event: str) -> tuple[str, str, datetime]:
+    """Source, target and time of the change, written to the row. Raises IllegalTransition.
+
+    Mostly the instance knows the row's state: then one guarded update locks, checks and saves. Where it does not, or
+    the move is refused, the row's own state decides.
+    """
+    meta = subject._meta  # noqa: SLF001 - Django's documented model API
+    source = str(subject.state)
+    target = machine.table.get((source, event))
+    at = None if target is None else _save(meta, subject.pk, source, target)
+    if at is None:
+        rows = type(subject)._base_manager.select_for_update(of=("self",), no_key=True)  # noqa: SLF001 - likewise
+        source = str(rows.values_list("state", flat=True).get(pk=subject.pk))
+        target = machine.table.get((source, event))
+        if target is None:
+            raise IllegalTransition(
+                f"{machine.name} {subject.ref} is {source}; {event} is not possible now",
+                hint=f"possible from here: {', '.join(sorted(machine.events_from(source))) or 'nothing'}",
+                state=source,
+                event=event,
+            )
+        at = _save(meta, subject.pk, source, target)
+    if target is None or at is None:
+        raise PlatformFault(f"{machine.name} {subject.ref} changed while its row was locked")
+    return source, target, at
+
+
+def _save(meta: Any, pk: Any, source: str, target: str) -> datetime | None:
+    """The time of the change, or None when the row is not in ``source``; its lock is held from then on."""
+    table, key = f'"{meta.db_table}"', f'"{meta.pk.column}"'
+    with connection.cursor() as cursor:
+        # Locked by itself first: an update that waits for a lock has read its clock before, and DESIGN section 10
+        # wants the time after.
+        cursor.execute(
+            f"WITH held AS (SELECT {key} AS pk, state FROM {table} WHERE {key} = %s FOR NO KEY UPDATE) "  # noqa: S608 - a model's table
+            f"UPDATE {table} SET state = %s, state_changed_at = chapek_now() FROM held "
+            f"WHERE {table}.{key} = held.pk AND held.state = %s RETURNING {table}.state_changed_at",
+            [pk, target, source],
+        )
+        row = cursor.fetchone()
+    return None if row is None else row[0].astimezone(UTC)
+
+
 def fire(
     *,
     machine: Machine,
@@ -130,26 +173,7 @@ def fire(
         raise PlatformFault("a state may only change inside a transaction")
     if not isinstance(subject, models.Model):
         raise TypeError("fire() takes a model instance")
-    meta = subject._meta  # noqa: SLF001 - Django's documented model API
-    rows = type(subject)._base_manager.select_for_update(of=("self",), no_key=True)  # noqa: SLF001 - likewise
-    source = str(rows.values_list("state", flat=True).get(pk=subject.pk))
-    target = machine.table.get((source, event))
-    if target is None:
-        raise IllegalTransition(
-            f"{machine.name} {subject.ref} is {source}; {event} is not possible now",
-            hint=f"possible from here: {', '.join(sorted(machine.events_from(source))) or 'nothing'}",
-            state=source,
-            event=event,
-        )
-    with connection.cursor() as cursor:
-        # The time is read by the update itself, after the lock above is held.
-        cursor.execute(
-            f'UPDATE "{meta.db_table}" SET state = %s, state_changed_at = chapek_now() '  # noqa: S608 - a model's table
-            f'WHERE "{meta.pk.column}" = %s RETURNING state_changed_at',
-            [target, subject.pk],
-        )
-        (changed_at,) = cursor.fetchone()
-    at = changed_at.astimezone(UTC)
+    source, target, at = _move(machine, subject, event)
     subject.state, subject.state_changed_at = target, at
     transition = Transition(
         machine=machine.name,

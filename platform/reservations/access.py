@@ -54,16 +54,17 @@ class NodeAccess:
 
 
 def nodes_of(*, reservation: Reservation, jobs: list[JobProgress] | None = None) -> list[NodeAccess]:
-    """The nodes of one reservation, by name; addresses only while they are the tenant's. Two queries, and ``jobs``'.
+    """The nodes of one reservation, by name; addresses and power only while they are the tenant's.
 
-    ``jobs`` is ``provisioning.selectors.progress_of`` of it, where the caller has that already.
+    ``jobs`` is ``provisioning.selectors.progress_of`` of it, where the caller has that already. One query while the
+    reservation is not active, else two and ``jobs``'.
     """
     rows = selectors.allocations_of(reservations=[reservation])[reservation.pk]
     nodes = [row.node for row in rows]
     is_active = reservation.state == ReservationState.ACTIVE
     facts = provisioning.connection_facts_of(nodes=nodes) if is_active and nodes else {}
     if jobs is None:
-        jobs = provisioning.progress_of(reservation_ref=reservation.ref)
+        jobs = provisioning.progress_of(reservation_ref=reservation.ref) if is_active else []
     power = _power_of(jobs)
     found = []
     for number, row in enumerate(rows, start=1):

@@ -33,12 +33,7 @@ def quote(*, actor: Actor, request: QuoteRequest) -> Quote:
     with transaction.atomic():
         now = database_now()
         request.check(now=now)
-        # The tenant's row is held so that the number of open quotes is judged one after another.
-        tenant = Tenant.objects.select_for_update(of=("self",), no_key=True).get(
-            pk=permissions.tenant_id_of(actor=actor)
-        )
-        now = database_now()
-        _check_open_quotes(tenant=tenant, now=now)
+        tenant = Tenant.objects.get(pk=permissions.tenant_id_of(actor=actor))
         check_limit(tenant=tenant, node_count=request.node_count)
         project = _project(actor=actor, ref=request.project_ref)
         _check_names(request)
@@ -54,7 +49,7 @@ def quote(*, actor: Actor, request: QuoteRequest) -> Quote:
         if decision.chosen is None:
             raise NoCapacity("nothing can serve this request", ruled_out=decision.as_record()["ruled_out"])
         site = Site.objects.get(code=decision.chosen.site)
-        node_type = NodeType.objects.select_related("gpu_model").get(code=decision.chosen.node_type)
+        node_type = NodeType.objects.get(code=decision.chosen.node_type)
         price = price_book.price_at(site_id=site.pk, node_type_id=node_type.pk, at=now)
         estimate = billing.estimate(
             tenant=tenant,
@@ -64,6 +59,11 @@ def quote(*, actor: Actor, request: QuoteRequest) -> Quote:
             start_at=starts_at,
             end_at=request.ends_at,
         )
+        # Only now is the tenant's row held, so that the number of open quotes is judged one after another: whoever
+        # asks for many at once waits for an insert, not for somebody else's pricing.
+        Tenant.objects.select_for_update(of=("self",), no_key=True).get(pk=tenant.pk)
+        now = database_now()
+        _check_open_quotes(tenant=tenant, now=now)
         made = Quote.objects.create(
             tenant=tenant,
             project=project,

@@ -56,8 +56,9 @@ def reserve(*, actor: Actor, quote_ref: str, access: Access, name: str) -> Reser
 def _reserve(*, actor: Actor, quote_ref: str, access: Access, name: str) -> Reservation:
     image = _image(access.image_code)
     keys = _ssh_keys(actor=actor, refs=access.ssh_key_refs)
-    tenant = Tenant.objects.select_for_update(of=("self",), no_key=True).get(pk=permissions.tenant_id_of(actor=actor))
+    # Read before anything is locked: but for its state, a quote never changes.
     offer = selectors.quote(actor=actor, ref=quote_ref)
+    tenant = Tenant.objects.select_for_update(of=("self",), no_key=True).get(pk=permissions.tenant_id_of(actor=actor))
     check_limit(tenant=tenant, node_count=offer.node_count)
     # Buyers of the same stock queue here, so that the constraint below is never reached by an ordinary race.
     Stock.objects.select_for_update(of=("self",), no_key=True).get(site=offer.site, node_type=offer.node_type)
@@ -65,11 +66,10 @@ def _reserve(*, actor: Actor, quote_ref: str, access: Access, name: str) -> Rese
     starts_now = offer.starts_at is None or offer.starts_at <= now
     starts_at = now if offer.starts_at is None else max(offer.starts_at, now)
     nodes = _lock_nodes(offer=offer, period=Period(start_at=starts_at, end_at=offer.ends_at), starts_now=starts_now)
-    offer = (
-        Quote.objects.select_for_update(of=("self",), no_key=True).select_related("site", "node_type").get(pk=offer.pk)
-    )
-    if offer.state != QuoteState.OPEN or offer.expires_at <= now:
-        raise QuoteUnusable(f"the quote is {offer.state if offer.state != QuoteState.OPEN else 'expired'}")
+    held = Quote.objects.select_for_update(of=("self",), no_key=True)
+    state = held.values_list("state", flat=True).get(pk=offer.pk)
+    if state != QuoteState.OPEN or offer.expires_at <= now:
+        raise QuoteUnusable(f"the quote is {state if state != QuoteState.OPEN else 'expired'}")
     made = Reservation.objects.create(
         tenant=tenant,
         name=name,
