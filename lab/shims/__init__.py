@@ -46,7 +46,8 @@ def install(*, target: Path, tools: dict[str, str]) -> None:
             (fresh / name).symlink_to(_entry(name, tools))
     for source in _SOURCE.iterdir():
         text = source.read_text(encoding="utf-8")
-        text = text.replace(_PRAGMAS, "").replace("#!/usr/bin/perl", f"#!{PERL}").replace("@dd@", tools.get("dd", "/bin/dd"))
+        text = text.replace(_PRAGMAS, "").replace("#!/usr/bin/perl", f"#!{PERL}")
+        text = text.replace("@dd@", tools.get("dd", "/bin/dd"))
         destination = fresh / source.name
         destination.write_text(text, encoding="utf-8")
         destination.chmod(0o644 if source.name.startswith(".") else 0o755)
