@@ -72,10 +72,6 @@ def ActorMiddleware(  # noqa: N802 - named as Django names middleware
     """Sets ``request.actor`` (``common.actors.Actor`` or None) and ``request.membership`` from the session.
 
     API keys are not looked at here: ``api.authentication`` replaces the actor of requests that bear one.
-
-    Synchronous, and the innermost: so Django runs every middleware around it in the request's one thread. Were the
-    innermost able to run in the event loop, each of them would hop between loop and thread twice a request (measured:
-    a third of a web process's time). Views that stream are asynchronous all the same.
     """
 
     def middleware(request: HttpRequest) -> HttpResponse:

@@ -1,6 +1,10 @@
 import os
 
-from django.core.asgi import get_asgi_application
+import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-application = get_asgi_application()
+django.setup(set_prefix=False)
+
+from config.handler import ThreadedHandler  # noqa: E402 - after setup, as Django's own get_asgi_application() has it
+
+application = ThreadedHandler()
