@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from datetime import date
 
 from allauth.account.models import EmailAddress
-from django.db.models import Prefetch
+from django.db.models import OuterRef, Subquery
 from django.utils.translation import gettext as _
 
 from accounts.models import (
@@ -126,10 +126,9 @@ def open_invitation(*, token: str) -> Invitation | None:
 
 
 def api_key_by_prefix(*, prefix: str) -> ApiKey | None:
-    """For authentication only: the key with its maker and the maker's memberships. Two queries."""
-    return (
-        ApiKey.objects.filter(prefix=prefix)
-        .select_related("created_by")
-        .prefetch_related(Prefetch("created_by__memberships", queryset=Membership.objects.get_queryset()))
-        .first()
-    )
+    """For authentication only: the key with its maker, and as ``role`` what they are in the key's tenant now, or None.
+
+    One query.
+    """
+    role = Membership.objects.filter(user_id=OuterRef("created_by_id"), tenant_id=OuterRef("tenant_id")).values("role")
+    return ApiKey.objects.filter(prefix=prefix).select_related("created_by").annotate(role=Subquery(role[:1])).first()

@@ -9,8 +9,8 @@ from tests.accounts.test_keys import fresh
 from tests.api.caller import with_key
 from tests.api.test_reservations import activate, pass_time, reserve
 
-# Of each request: key, its maker's memberships, and the clock for expiry and last use.
-AUTHENTICATION = 3
+# Of each request: the key with its maker and their role, and the clock for expiry and last use.
+AUTHENTICATION = 2
 
 
 def count(caller, path):
