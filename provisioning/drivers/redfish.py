@@ -322,10 +322,14 @@ class RedfishDriver:
         service = _Service(root=root, connector=connector, system_path=paths[0])
         dropped: list[_Service] = []
         with _services_lock:
+            # At first contact the pin is learnt anew each time, so the same BMC may be known already.
+            known = _services.pop(endpoint, None)
+            dropped += [known] if known is not None else []
             _services[endpoint] = service
             while len(_services) > _SESSIONS_KEPT:
                 dropped.append(_services.popitem(last=False)[1])
-                _idle.pop(id(dropped[-1]), None)
+            for old in dropped:
+                _idle.pop(id(old), None)
         for old in dropped:
             old.log_out()
         return service

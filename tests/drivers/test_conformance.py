@@ -229,5 +229,16 @@ def test_a_slow_answer_to_a_power_action_is_never_sent_twice(rack):
     assert _resets(log) - before <= 1
 
 
+def test_first_contacts_one_after_another_leave_no_session_behind(rack):
+    """A BMC has few sessions (the emulated one eight) and tells nobody which of them are still of use."""
+    state, made = rack
+    machine = LabMachine(state, made, NODES["redfish"])
+    assert machine.endpoint.certificate_sha256 == ""
+    for _contact in range(10):
+        driver = factory("redfish")(endpoint=machine.endpoint, before=lambda: None)
+        assert driver.power_state() is PowerState.OFF
+        driver.close()
+
+
 def _resets(path) -> int:
     return sum('"ResetType"' in line or "ComputerSystem.Reset" in line for line in Path(path).read_text().splitlines())
