@@ -36,8 +36,6 @@ _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"
 
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # the same numbers on every architecture
 _PR_SET_NO_NEW_PRIVS = 38
-# setgroups, setresgid, setresuid: as system calls they change one thread, where libc's functions change all of them.
-_IDENTITY_CALLS = {"x86_64": (116, 119, 117), "aarch64": (159, 149, 147)}
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1, 2, 4, 8
 _TRUNCATE = 1 << 14
 _FILE_RIGHTS = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE
@@ -74,29 +72,25 @@ class Sandbox:
     def fenced(self) -> bool:
         return self.abi > 0
 
-    def confine_thread(self, *, node_dir: Path) -> bool:
+    @property
+    def drop(self) -> tuple[str, ...]:
+        """What goes before a command to run it as `uid` and `gid` and in no other group; nothing for an ordinary user.
+
+        A program rather than an option of Popen: with one, Python forks, and copying the lab's page tables costs more
+        than most commands; without, it calls vfork.
+        """
+        if self.uid is None or self.gid is None:
+            return ()
+        return (self.tools["setpriv"], f"--reuid={self.uid}", f"--regid={self.gid}", "--clear-groups", "--")
+
+    def confine_thread(self, *, node_dir: Path) -> None:
         """Fence the calling thread for good: write in `node_dir` alone, execute shims and known tools alone.
 
-        The thread must do nothing but start one command and end. True when it has taken on `uid` and `gid` too: its
-        children then need no change of identity, and a child without one is made by vfork, which copies no page table
-        (measured: 6 ms of processor less per command). Raises OSError when the kernel refuses.
+        The thread must do nothing but start one command and end. Raises OSError when the kernel refuses.
         """
         _call(_libc.prctl, _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-        if self.abi:
-            self._fence(node_dir)
-        return self._take_identity()
-
-    def _take_identity(self) -> bool:
-        calls = _IDENTITY_CALLS.get(platform.machine())
-        if self.uid is None or self.gid is None or calls is None:
-            return False
-        set_groups, set_gids, set_uids = calls
-        _call(_libc.syscall, set_groups, 0, None)
-        _call(_libc.syscall, set_gids, self.gid, self.gid, self.gid)
-        _call(_libc.syscall, set_uids, self.uid, self.uid, self.uid)
-        return True
-
-    def _fence(self, node_dir: Path) -> None:
+        if not self.abi:
+            return
         handled = _RIGHTS_BY_ABI.get(self.abi, _RIGHTS_BY_ABI[3])
         scope = _SCOPE_SIGNALS_AND_SOCKETS if self.abi >= _SCOPE_ABI else 0
         attributes = struct.pack("=QQQ", handled, 0, scope)
@@ -124,7 +118,10 @@ class Sandbox:
 
 
 def prepare(*, shims: Path) -> Sandbox:
-    """Look at this machine and say what node commands may do. Raises SandboxError when it lacks /bin/sh or perl."""
+    """Look at this machine and say what node commands may do.
+
+    Raises SandboxError when it lacks /bin/sh or perl, or, for a lab started as root, setpriv.
+    """
     if not os.access(SH, os.X_OK) or not os.access(PERL, os.X_OK):
         raise SandboxError(f"{SH} and {PERL} are needed to run node commands (both are in every Debian and Ubuntu)")
     tools = {"perl": os.path.realpath(PERL), "sh": os.path.realpath(SH)}
@@ -133,6 +130,10 @@ def prepare(*, shims: Path) -> Sandbox:
         if found:
             tools[name] = os.path.realpath(found)
     root = os.geteuid() == 0
+    if root:
+        if (setpriv := shutil.which("setpriv", path="/usr/bin:/bin")) is None:
+            raise SandboxError("setpriv is needed to run node commands as another user than root (package util-linux)")
+        tools["setpriv"] = os.path.realpath(setpriv)
     identity = UNPRIVILEGED_ID if root else None
     return Sandbox(shims=shims, uid=identity, gid=identity, abi=landlock_abi(), tools=tools)
 

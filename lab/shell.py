@@ -115,8 +115,8 @@ class NodeShell:
         def work() -> None:
             child, failure = None, None
             try:
-                has_identity = self.sandbox.confine_thread(node_dir=self.node_dir)
-                child = self._popen(arguments, environment, directory, pipe, drop=not has_identity)
+                self.sandbox.confine_thread(node_dir=self.node_dir)
+                child = self._popen(arguments, environment, directory, pipe)
             except (OSError, subprocess.SubprocessError) as error:
                 failure = error
             loop.call_soon_threadsafe(deliver, child, failure)
@@ -126,20 +126,16 @@ class NodeShell:
         return await future
 
     def _popen(
-        self, arguments: list[str], environment: dict[str, str], directory: Path, pipe: int, *, drop: bool
+        self, arguments: list[str], environment: dict[str, str], directory: Path, pipe: int
     ) -> subprocess.Popen[bytes]:
-        drop = drop and self.sandbox.uid is not None
         return subprocess.Popen(
-            arguments,
+            [*self.sandbox.drop, *arguments],
             env=environment,
             cwd=directory,
             stdin=pipe,
             stdout=pipe,
             stderr=subprocess.DEVNULL if pipe == subprocess.DEVNULL else subprocess.PIPE,
             start_new_session=True,
-            user=self.sandbox.uid if drop else None,
-            group=self.sandbox.gid if drop else None,
-            extra_groups=[] if drop else None,
         )
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from lab.sandbox import HOST_TOOLS, PERL
 
 _SOURCE = Path(__file__).parent / "bin"
-# Checked where the shims are read and tested, left out where they run: loading them is a third of a shim's time.
+# For whoever reads and checks the shims (a test compiles them); left out where they run: loading them is a third of a
+# shim's time.
 _PRAGMAS = "use strict;\nuse warnings;\nno warnings 'once';\n"
 # Several names of one shim.
 _ALIASES = {

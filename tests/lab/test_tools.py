@@ -4,13 +4,27 @@ import json
 import shutil
 import subprocess
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import pytest
 
+from lab import shims
+from lab.sandbox import PERL
 from lab.seed import read_fat_root
 
 NODE = "kla-b300-01"
 MARKER = b"tenant secret 4711"
+PERL_SHIMS = sorted(
+    path for path in (Path(shims.__file__).parent / "bin").iterdir() if "use strict" in path.read_text(encoding="utf-8")
+)
+
+
+@pytest.mark.parametrize("path", PERL_SHIMS, ids=lambda path: path.name)
+def test_a_shim_in_perl_compiles_under_the_pragmas_that_its_installed_copy_goes_without(path):
+    text = path.read_text(encoding="utf-8")
+    assert shims._PRAGMAS in text
+    checked = subprocess.run([PERL, "-c", str(path)], capture_output=True, text=True, timeout=20, check=False)
+    assert (checked.returncode, checked.stderr) == (0, f"{path} syntax OK\n")
 
 
 @pytest.fixture(scope="module")
