@@ -1,8 +1,9 @@
 """Redfish by sushy, trimmed to what an act costs: a look, the act, and nothing else.
 
 Measured against the emulated rack: sushy's constructor and a search for the system take six requests before the first
-useful one. So the log-in token and the system's path are kept per BMC in this process, TCP connections only for some
-seconds after a turn: the next step mostly follows at once, and a TLS handshake costs both ends more than its command.
+useful one. So the log-in token and the system's path are kept per BMC in this process, TCP connections a
+little longer than a turn: the next step mostly follows at once, and a TLS handshake costs both ends more than its
+command. Whoever ends a turn hangs up what others left open.
 The token is given back when it is pushed out or the process ends.
 
 Connections are encrypted; the certificate is not checked against authorities, which know no BMC, but pinned by its
@@ -40,7 +41,7 @@ from provisioning.drivers.errors import (
 _SESSIONS_KEPT = 512
 _CONNECT_TIMEOUT_S = 5
 _LINGER_S = 5.0
-"""How long a connection that no turn uses stays open."""
+"""A connection that no turn used for this long is not used again."""
 _FRESH_S = 1.0
 """For how long one look at the system serves the acts of one turn: nobody else acts on this BMC meanwhile."""
 _ON = {"On", "PoweringOn"}
@@ -112,6 +113,13 @@ class _Service:
     root: Any
     connector: _Connector
     system_path: str
+    idle_since: float | None = None
+    """When its last turn ended; None during one and once TCP is closed."""
+
+    def hang_up_if_idle(self) -> None:
+        if self.idle_since is not None and time.monotonic() - self.idle_since > _LINGER_S:
+            self.idle_since = None
+            self.connector.close()
 
     def log_out(self) -> None:
         self.connector.before = lambda: None
@@ -122,7 +130,6 @@ class _Service:
 
 
 _services: OrderedDict[Endpoint, _Service] = OrderedDict()
-_idle: dict[int, tuple[float, _Service]] = {}  # by id(), oldest first: whose connections linger, and since when
 _services_lock = threading.Lock()
 
 
@@ -132,7 +139,6 @@ def log_out_everywhere() -> None:
     with _services_lock:
         services = list(_services.values())
         _services.clear()
-        _idle.clear()
     for service in services:
         service.log_out()
 
@@ -253,15 +259,14 @@ class RedfishDriver:
         """The turn is over: the log-in stays for the next one, TCP for some seconds."""
         service, self._service = self._service, None
         self._seen = (0.0, None)
-        now = time.monotonic()
         with _services_lock:
             if service is not None:
                 service.connector.before = lambda: None
-                _idle[id(service)] = (now, service)
-            over = [key for key, (since, _) in _idle.items() if now - since > _LINGER_S]
-            stale = [_idle.pop(key)[1] for key in over]
-        for old in stale:
-            old.connector.close()
+                service.idle_since = time.monotonic()
+                if _services.get(self._endpoint) is not service:  # pushed out meanwhile: nobody else will look at it
+                    service.connector.close()
+            for known in _services.values():
+                known.hang_up_if_idle()
 
     def _system(self, *, fresh: bool = False) -> Any:
         """The system as it is now, or was within this turn a moment ago: one request or none."""
@@ -288,14 +293,12 @@ class RedfishDriver:
 
     def _connected(self) -> _Service:
         if self._service is None:
-            since = 0.0
             with _services_lock:
                 self._service = _services.get(self._endpoint)
                 if self._service is not None:
                     _services.move_to_end(self._endpoint)
-                    since, _ = _idle.pop(id(self._service), (0.0, None))
-            if self._service is not None and time.monotonic() - since > _LINGER_S:
-                self._service.connector.close()  # may be dead by now; a fresh one is opened for the first request
+                    self._service.hang_up_if_idle()  # may be dead by now; the first request opens a fresh one
+                    self._service.idle_since = None
             if self._service is None:
                 self._service = self._log_in()
             self._service.connector.before = self._before
@@ -328,8 +331,6 @@ class RedfishDriver:
             _services[endpoint] = service
             while len(_services) > _SESSIONS_KEPT:
                 dropped.append(_services.popitem(last=False)[1])
-            for old in dropped:
-                _idle.pop(id(old), None)
         for old in dropped:
             old.log_out()
         return service
@@ -337,7 +338,6 @@ class RedfishDriver:
     def _forget(self) -> None:
         with _services_lock:
             service = _services.pop(self._endpoint, None)
-            _idle.pop(id(service), None)
         self._service = None
         if service is not None:
             service.connector.close()
