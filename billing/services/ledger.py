@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
+
+from django.db.models import QuerySet
 
 from billing.errors import LedgerUnbalanced
 from billing.models import AccountKind, LedgerAccount, LedgerEntry, LedgerTransaction
@@ -17,23 +20,22 @@ def account(
 ) -> LedgerAccount:
     """The one account of that name, made at its first use."""
     name = {"kind": kind, "currency": currency, "tenant_id": tenant_id, "pool_code": pool_code, "country": country}
-    found = LedgerAccount.objects.filter(**name).first()
-    if found is None:
-        # Two first uses at once: the second insert does nothing and reads what the first made.
-        LedgerAccount.objects.bulk_create([LedgerAccount(**name)], ignore_conflicts=True)
-        found = LedgerAccount.objects.get(**name)
-    return found
+    return _found_or_made(LedgerAccount.objects.all(), name)
 
 
 def lock_money(*, tenant_id: int, currency: str) -> LedgerAccount:
     """The tenant's prepaid account, locked: who decides on the tenant's money holds this row."""
     name = {"kind": AccountKind.PREPAID, "currency": currency, "tenant_id": tenant_id, "pool_code": "", "country": ""}
-    rows = LedgerAccount.objects.select_for_update(of=("self",), no_key=True)
-    held = rows.filter(**name).first()
-    if held is None:  # this tenant's first dealings with money
-        made = account(kind=AccountKind.PREPAID, currency=currency, tenant_id=tenant_id)
-        held = rows.get(pk=made.pk)
-    return held
+    return _found_or_made(LedgerAccount.objects.select_for_update(of=("self",), no_key=True), name)
+
+
+def _found_or_made(rows: QuerySet[LedgerAccount], name: dict[str, Any]) -> LedgerAccount:
+    found = rows.filter(**name).first()
+    if found is None:
+        # Two first uses at once: the second insert does nothing and reads what the first made.
+        LedgerAccount.objects.bulk_create([LedgerAccount(**name)], ignore_conflicts=True)
+        found = rows.get(**name)
+    return found
 
 
 def post(
