@@ -1,10 +1,10 @@
 """Forty reservations at once on the emulated rack with zero boot time, through the API and every real process.
 
 A reservation's time runs from the request for its quote to the instant at which it has become active: when the news of
-its deployed node was handled, by the outbox's own row, read when all is over. (Looking every half second for forty
-reservations took a twentieth of the processor that was to be measured.) The platform's overhead is that time less what
-the emulated node itself spent running the scripts it was sent, by the emulator's own journal; boot time is zero. Node
-and platform share the same cores.
+its deployed node was handled, by the outbox's own row, read when all is over: asking for forty reservations again and
+again would take part of the processor that is measured. The platform's overhead is that time less what the emulated
+node itself spent running the scripts it was sent, by the emulator's own journal; boot time is zero. Node and platform
+share the same cores.
 """
 
 import json

@@ -1,9 +1,8 @@
 """How requests pass through Django under ASGI: the whole middleware and the view in the request's one thread.
 
 Django's own ASGI handler runs each middleware in the event loop where it can, and hops to a thread and back for every
-one that cannot; ours all could, and nearly every view is synchronous. Measured here: the hops were a third of a web
-process's time. Views that stream are asynchronous all the same: their coroutine runs in the event loop, and what they
-yield is sent from there, without a thread being held.
+one that cannot, and nearly every view of ours is synchronous. Views that stream are asynchronous all the same: their
+coroutine runs in the event loop, and what they yield is sent from there, without a thread being held.
 """
 
 from asgiref.sync import sync_to_async

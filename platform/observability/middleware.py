@@ -6,9 +6,8 @@ import uuid
 from collections.abc import Callable
 
 import structlog
-from asgiref.sync import iscoroutinefunction
 from django.http import HttpRequest, HttpResponse
-from django.utils.decorators import sync_and_async_middleware
+from django.utils.decorators import sync_only_middleware
 
 from observability import metrics
 
@@ -30,21 +29,13 @@ def _end(request: HttpRequest, response: HttpResponse, *, request_id: str, start
     return response
 
 
-@sync_and_async_middleware
-def RequestIdMiddleware(get_response: Callable[[HttpRequest], HttpResponse]):  # type: ignore[no-untyped-def]  # noqa: ANN201, N802 - two shapes, named as Django names middleware
-    if iscoroutinefunction(get_response):
-
-        async def asynchronous(request: HttpRequest) -> HttpResponse:
-            started = time.monotonic()
-            request_id = _begin(request)
-            response: HttpResponse = await get_response(request)
-            return _end(request, response, request_id=request_id, started=started)
-
-        return asynchronous
-
-    def synchronous(request: HttpRequest) -> HttpResponse:
+@sync_only_middleware
+def RequestIdMiddleware(  # noqa: N802 - named as Django names middleware
+    get_response: Callable[[HttpRequest], HttpResponse],
+) -> Callable[[HttpRequest], HttpResponse]:
+    def middleware(request: HttpRequest) -> HttpResponse:
         started = time.monotonic()
         request_id = _begin(request)
         return _end(request, get_response(request), request_id=request_id, started=started)
 
-    return synchronous
+    return middleware

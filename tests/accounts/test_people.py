@@ -6,10 +6,9 @@ import pytest
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal import auth as totp
-from asgiref.sync import async_to_sync
 from django.contrib.sessions.backends.db import SessionStore
 from django.core import mail
-from django.test import AsyncRequestFactory, RequestFactory
+from django.test import RequestFactory
 
 from accounts import demo, services
 from accounts.adapter import AccountAdapter
@@ -76,18 +75,6 @@ def test_staff_are_staff_in_the_admin_and_members_elsewhere(seen, tenant):
 def test_a_visitor_costs_no_query(client, django_assert_num_queries, db):
     with django_assert_num_queries(0):
         assert client.get("/healthz").content == b"ok\n"
-
-
-def test_the_middleware_works_in_an_asynchronous_chain(tenant):
-    made, user, _actor = tenant
-    request = AsyncRequestFactory().get("/")
-    request.COOKIES["sessionid"] = "x"
-    request.user, request.session = user, SessionStore()
-
-    async def answer(request):
-        return request
-
-    assert async_to_sync(ActorMiddleware(answer))(request).actor.tenant_id == made.pk
 
 
 def test_redirects_stay_at_home(settings):
